@@ -36,6 +36,10 @@ class InvalidEvent(InvalidInput):
     """An event that is refused (not JSON, too deep, an envelope of the wrong shape, …)."""
 
 
+class InvalidPeriod(InvalidInput):
+    """A time that statistics cannot be given for."""
+
+
 class InvalidWebhook(InvalidInput):
     """A webhook whose fields are refused."""
 

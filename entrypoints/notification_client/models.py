@@ -213,6 +213,7 @@ class WebhookLog(Model, frozen=True, kw_only=True):
     response: ReceivedResponse | None = None
     duration_ms: float | None = None
     next_attempt_at: datetime | None = None
+    instance: str | None = None
 
 
 class Delivery(Model, frozen=True, kw_only=True):

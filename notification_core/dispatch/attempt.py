@@ -67,6 +67,7 @@ class AttemptMaker:
         rules: DeliveryRules,
         random: Callable[[], float],
         tracer: Tracer,
+        instance: str | None = None,
     ) -> None:
         self._sender = sender
         self._signatures = signatures
@@ -75,6 +76,7 @@ class AttemptMaker:
         self.rules = rules
         self._random = random
         self.tracer = tracer
+        self._instance = instance
 
     def make(
         self,
@@ -216,6 +218,7 @@ class AttemptMaker:
             request=request,
             response=response,
             duration=duration,
+            instance=self._instance,
         )
 
 

@@ -1,11 +1,12 @@
 """Retention, batch after batch: logs, dead letters, events with their deliveries, tombstones."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from attrs import define, field, frozen
 
+from notification_core.model.statistics import merge_before
 from notification_core.ports.clock import Clock
 from notification_core.ports.retention import FIRST_WEBHOOK, EventMark, Retention
 
@@ -14,15 +15,20 @@ ENTRIES_AT_ONCE: Final = 1_000
 DEAD_LETTERS_AT_ONCE: Final = 100
 EVENTS_AT_ONCE: Final = 100
 WEBHOOKS_AT_ONCE: Final = 100
+STATISTICS_AT_ONCE: Final = 1_000
 
 
 @frozen
 class RetentionRules:
-    """How long the log, the audit log, and events are kept, these with all that is of them."""
+    """How long the log, the audit log, and events are kept, these with all that is of them.
+
+    Also statistics.
+    """
 
     logs: timedelta
     audit: timedelta
     events: timedelta
+    statistics: timedelta
 
 
 @define
@@ -53,7 +59,14 @@ class RetentionSweeper:
         self._events_after = events.after
         if events.after is not None:
             return True
-        if await self._retention.delete_webhooks_before(before, WEBHOOKS_AT_ONCE):
+        swept = await self._sweep_statistics(now)
+        if swept or await self._retention.delete_webhooks_before(before, WEBHOOKS_AT_ONCE):
             return True
         self._logs_after = FIRST_WEBHOOK
         return False
+
+    async def _sweep_statistics(self, now: datetime) -> int:
+        """Merge minutes to hours, or delete what is too old; return how many rows."""
+        limit, oldest = STATISTICS_AT_ONCE, now - self._rules.statistics
+        merged = await self._retention.merge_statistics(merge_before(now), limit)
+        return merged or await self._retention.delete_statistics_before(oldest, limit)

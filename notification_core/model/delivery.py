@@ -166,7 +166,8 @@ INTERRUPTED = AttemptError(
 class Attempt:
     """One HTTP request of a delivery that has ended: a row of the webhook log.
 
-    An interrupted one has no request, response or duration: nobody knows them.
+    An interrupted one has no request, response or duration: nobody knows them. ``instance`` names
+    the process that made it; None if whoever logs it does not know.
     """
 
     log_id: UUID
@@ -183,6 +184,7 @@ class Attempt:
     response: ReceivedResponse | None = None
     duration: timedelta | None = None
     next_attempt_at: datetime | None = None
+    instance: str | None = None
 
 
 @frozen

@@ -18,7 +18,8 @@ class ErasureState(StrEnum):
 class Erasure:
     """The erasure of an environment: all that is of it goes, and nothing new is taken meanwhile.
 
-    ``erased`` counts what is gone: events, deliveries, attempts, webhooks and all else.
+    ``erased`` counts what is gone: events, deliveries, attempts, webhooks and all else but
+    statistics, of which there are as many rows as processes have counted.
     """
 
     environment_id: UUID

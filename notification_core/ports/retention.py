@@ -63,6 +63,17 @@ class Retention(Protocol):
         """
 
     @abstractmethod
+    async def merge_statistics(self, before: datetime, limit: int) -> int:
+        """Merge statistics of minutes from before to those of hours; return how many rows.
+
+        At most ``limit`` of them. What was counted stays the same.
+        """
+
+    @abstractmethod
+    async def delete_statistics_before(self, before: datetime, limit: int) -> int:
+        """Delete statistics of minutes and hours that began before; return how many rows."""
+
+    @abstractmethod
     async def delete_webhooks_before(self, before: datetime, limit: int) -> int:
         """Delete tombstones older than that of which nothing is left; return how many.
 

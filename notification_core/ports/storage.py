@@ -20,6 +20,7 @@ from notification_core.ports.outbox import Outbox
 from notification_core.ports.replays import ReplayStore
 from notification_core.ports.retention import Retention
 from notification_core.ports.signing_keys import SigningKeyStore
+from notification_core.ports.statistics import StatisticsStore
 from notification_core.ports.webhook_health import WebhookHealthStore
 from notification_core.ports.webhook_tests import WebhookTestStore
 from notification_core.ports.webhooks import WebhookStore
@@ -103,6 +104,11 @@ class Storage(Protocol):
     @abstractmethod
     def retention(self) -> Retention:
         """Deleting what is older than it is to be kept."""
+
+    @property
+    @abstractmethod
+    def statistics(self) -> StatisticsStore:
+        """What was counted of webhooks."""
 
     @property
     @abstractmethod

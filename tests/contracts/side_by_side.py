@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -24,6 +25,7 @@ from notification_core.model.erasure import Erasure
 from notification_core.model.read_models import DeliveryView, EventSummary
 from notification_core.model.replay import Replay
 from notification_core.model.signing_key import SigningKey
+from notification_core.model.statistics import Counts, Period, Span
 from notification_core.model.webhook import Webhook
 from notification_core.ports.backlog import BacklogSize
 from notification_core.ports.storage import Storage
@@ -86,6 +88,8 @@ class OfEnvironment:
     events: Sequence[EventSummary]
     of_webhooks: Mapping[UUID, OfWebhook]
     erasure: Erasure | None
+    statistics: Mapping[datetime, Counts]
+    statistics_of: Mapping[UUID, Mapping[datetime, Counts]]
 
 
 class SideBySide:
@@ -212,7 +216,18 @@ async def seen_of(
         events=(await store.history.events(environment_id, _MOST)).rows,
         of_webhooks={one: await _of_webhook(store, (environment_id, one)) for one in webhooks},
         erasure=await _erasure(store, environment_id),
+        statistics=await _statistics(harness, environment_id, None),
+        statistics_of={one: await _statistics(harness, environment_id, one) for one in webhooks},
     )
+
+
+async def _statistics(
+    harness: Harness, environment_id: UUID, webhook_id: UUID | None
+) -> Mapping[datetime, Counts]:
+    now = harness.clock.now()
+    period = Period.covering(now - timedelta(days=1), now, Span.MINUTE)
+    counts = await harness.storage.statistics.read(environment_id, webhook_id, period)
+    return dict(counts)
 
 
 async def backlog_of(harness: Harness) -> BacklogSize:

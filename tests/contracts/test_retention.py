@@ -22,7 +22,7 @@ from tests.contracts.harness import DELAY, Harness, ids_of
 from tests.support.assembly import App
 
 DAY = timedelta(days=1)
-RULES = RetentionRules(logs=10 * DAY, audit=15 * DAY, events=20 * DAY)
+RULES = RetentionRules(logs=10 * DAY, audit=15 * DAY, events=20 * DAY, statistics=20 * DAY)
 
 
 async def _forget(harness: Harness) -> None:

@@ -88,7 +88,10 @@ REAPER_RULES: Final = ReaperRules(
 )
 
 RETENTION_RULES: Final = RetentionRules(
-    logs=timedelta(days=30), audit=timedelta(days=30), events=timedelta(days=30)
+    logs=timedelta(days=30),
+    audit=timedelta(days=30),
+    events=timedelta(days=30),
+    statistics=timedelta(days=90),
 )
 
 

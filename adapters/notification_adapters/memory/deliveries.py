@@ -183,6 +183,8 @@ class MemoryDeliveryStore(DeliveryStore):
             del unsendable[limit:]
             for delivery, reason in unsendable:
                 delivery.cancel_unsendable(UNSENDABLE[reason], reason)
+                counts = self._state.counts(delivery.environment_id, delivery.webhook_id, now)
+                counts.count_end(delivery.state)
         return len(unsendable)
 
     async def release_lines(self, after: OrderedLine, limit: int) -> ReleasedLines:
@@ -229,7 +231,12 @@ class MemoryDeliveryStore(DeliveryStore):
 
     def _log(self, delivery: StoredDelivery, attempt: Attempt, before: DeliveryState) -> None:
         """Log an attempt, and tell where the delivery, which was in a state before, has failed."""
+        now = self._clock.now()
+        counts = self._state.counts(delivery.environment_id, delivery.webhook_id, now)
+        counts.count_attempt(attempt)
+        if before is DeliveryState.PENDING and delivery.state is not DeliveryState.PENDING:
+            counts.count_end(delivery.state, now - delivery.created_at)
         next_at = delivery.due_at if delivery.state is DeliveryState.PENDING else None
         self._state.attempts[attempt.log_id] = evolve(attempt, next_attempt_at=next_at)
         if (before, delivery.state) == (DeliveryState.PENDING, DeliveryState.FAILED):
-            self._state.append_operational_event(delivery_failed(attempt, self._clock.now()))
+            self._state.append_operational_event(delivery_failed(attempt, now))

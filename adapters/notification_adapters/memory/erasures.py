@@ -57,6 +57,7 @@ class MemoryErasureStore(ErasureStore):
         async with self._state.writing:
             if environment_id not in self._state.erasing():
                 return NOTHING_ERASED
+            statistics = len(self._state.statistics)
             erased = self._erase(environment_id, limit)
             erasure = self._state.erasures[environment_id]
             if erased is None:
@@ -64,7 +65,8 @@ class MemoryErasureStore(ErasureStore):
                 self._state.erasures[environment_id] = ended
                 self._state.webhooks_revision += 1
                 return ErasedBatch(0, is_last=True)
-            self._state.erasures[environment_id] = evolve(erasure, erased=erasure.erased + erased)
+            counted = erased - (statistics - len(self._state.statistics))
+            self._state.erasures[environment_id] = evolve(erasure, erased=erasure.erased + counted)
             return ErasedBatch(erased, is_last=False)
 
     def _erase(self, environment_id: UUID, limit: int) -> int | None:
@@ -96,6 +98,7 @@ class MemoryErasureStore(ErasureStore):
         """Yield what is of an environment and of no event, the webhooks last."""
         state = self._state
         tables: Sequence[tuple[MutableMapping[Any, Any], Callable[[Any, Any], UUID]]] = (
+            (state.statistics, lambda key, _: key[0]),
             (state.replays, lambda _, stored: stored.replay.environment_id),
             (state.responses, lambda key, _: key[0]),
             (state.audit, lambda _, entry: entry.environment_id),

@@ -7,7 +7,7 @@ from uuid import UUID
 from notification_adapters.memory.state import MemoryState, StoredDelivery, StoredEvent
 from notification_adapters.memory.webhooks import webhooks_of
 from notification_core.concurrency.ids import IdGenerator
-from notification_core.model.delivery import NewDelivery
+from notification_core.model.delivery import DeliveryState, NewDelivery
 from notification_core.model.event import Arrival, EventKey, EventToStore, KnownEvent, arrivals
 from notification_core.model.message import DeadLetter, identity_of
 from notification_core.model.request_records import RequestRecords
@@ -100,6 +100,9 @@ class MemoryIngest(IngestTransaction):
         self._state.events.update(self._events)
         for delivery in self._deliveries:
             self._state.add_delivery(delivery)
+            if delivery.state is not DeliveryState.PENDING:
+                counts = self._state.counts(delivery.environment_id, delivery.webhook_id, self._now)
+                counts.count_end(delivery.state)
         for records in self._records:
             self._state.add_records(records)
         for letter in self._dead_letters:

@@ -7,6 +7,7 @@ from notification_adapters.memory.state import MemoryState, StoredDelivery
 from notification_core.concurrency.ids import earliest_id
 from notification_core.model.event import EventKey
 from notification_core.model.replay import ReplayState
+from notification_core.model.statistics import Counts, Span
 from notification_core.ports.retention import FIRST_WEBHOOK, EventMark, Retention, Swept
 
 
@@ -75,6 +76,27 @@ class MemoryRetention(Retention):
             delivery for delivery in self._state.deliveries.values() if delivery.event_key == key
         ]
 
+    async def merge_statistics(self, before: datetime, limit: int) -> int:
+        """Merge minutes from before to hours."""
+        async with self._state.writing:
+            old = [
+                key for key in self._state.statistics if key[2] is Span.MINUTE and key[3] < before
+            ]
+            for key in old[:limit]:
+                environment_id, webhook_id, _, minute = key
+                hour = environment_id, webhook_id, Span.HOUR, Span.HOUR.start_of(minute)
+                counts = self._state.statistics.pop(key)
+                self._state.statistics.setdefault(hour, Counts()).merge(counts)
+        return len(old[:limit])
+
+    async def delete_statistics_before(self, before: datetime, limit: int) -> int:
+        """Delete statistics from before."""
+        async with self._state.writing:
+            old = [key for key in self._state.statistics if key[3] < before]
+            for key in old[:limit]:
+                del self._state.statistics[key]
+        return len(old[:limit])
+
     async def delete_webhooks_before(self, before: datetime, limit: int) -> int:
         """Delete tombstones of which nothing is left, and replays that ended before."""
         async with self._state.writing:
@@ -85,6 +107,7 @@ class MemoryRetention(Retention):
             used = {delivery.webhook_id for delivery in self._state.deliveries.values()}
             used |= {attempt.webhook_id for attempt in self._state.attempts.values()}
             used |= {stored.replay.webhook_id for stored in self._state.replays.values()}
+            used |= {webhook_id for _, webhook_id, *_ in self._state.statistics}
             unused = [
                 webhook_id
                 for webhook_id, webhook in self._state.webhooks.items()

@@ -41,8 +41,12 @@ from notification_core.model.request_records import (
     StoredResponse,
 )
 from notification_core.model.signing_key import SigningKey
+from notification_core.model.statistics import Counts, Span
 from notification_core.model.webhook import Webhook
 from notification_core.ports.dead_letters import StoredDeadLetter
+
+StatisticsKey = tuple[UUID, UUID, Span, datetime]
+"""(environment id, webhook id, minute or hour, when it begins)"""
 
 
 @frozen
@@ -172,6 +176,7 @@ class MemoryState:
     audit: dict[UUID, AuditEntry] = field(factory=dict)
     workers: dict[UUID, StoredWorker] = field(factory=dict)
     dead_letters: dict[UUID, StoredDeadLetter] = field(factory=dict)
+    statistics: dict[StatisticsKey, Counts] = field(factory=dict)
     outbox: dict[UUID, OutgoingMessage] = field(factory=dict)
     topics: Topics | None = None
     new_id: Callable[[], UUID] = uuid4
@@ -185,6 +190,11 @@ class MemoryState:
         if webhook is None or webhook.deleted_at or webhook.environment_id != environment_id:
             raise WebhookNotFound(webhook_id)
         return webhook
+
+    def counts(self, environment_id: UUID, webhook_id: UUID, now: datetime) -> Counts:
+        """Return what was counted of a webhook in the minute of an instant, to be added to."""
+        key = environment_id, webhook_id, Span.MINUTE, Span.MINUTE.start_of(now)
+        return self.statistics.setdefault(key, Counts())
 
     def change(self, webhook: Webhook) -> int:
         """Keep a changed webhook; return the webhooks' revision."""

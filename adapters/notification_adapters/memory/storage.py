@@ -21,6 +21,7 @@ from notification_adapters.memory.replays import MemoryReplayStore
 from notification_adapters.memory.retention import MemoryRetention
 from notification_adapters.memory.signing_keys import MemorySigningKeyStore
 from notification_adapters.memory.state import MemoryState
+from notification_adapters.memory.statistics import MemoryStatisticsStore
 from notification_adapters.memory.webhook_health import MemoryWebhookHealthStore
 from notification_adapters.memory.webhook_tests import MemoryWebhookTestStore
 from notification_adapters.memory.webhooks import MemoryWebhookStore
@@ -52,6 +53,7 @@ class MemoryStorage(Storage):
     erasures: MemoryErasureStore
     dead_letters: MemoryDeadLetters
     retention: MemoryRetention
+    statistics: MemoryStatisticsStore
     outbox: MemoryOutbox
     encrypted_columns: MemoryEncryptedColumns
     worker_lock: MemoryWorkerLock
@@ -115,6 +117,7 @@ def memory_storage(
         erasures=MemoryErasureStore(state, clock),
         dead_letters=MemoryDeadLetters(state),
         retention=MemoryRetention(state),
+        statistics=MemoryStatisticsStore(state),
         outbox=MemoryOutbox(state, clock),
         encrypted_columns=MemoryEncryptedColumns(),
         worker_lock=MemoryWorkerLock(state, holder),

@@ -62,7 +62,10 @@ class MemoryWebhookTestStore(WebhookTestStore):
             delivery = self._state.deliveries.get(attempt.delivery_id)
             if delivery is None or delivery.worker is None:
                 return False
-            delivery.end_attempt(after_test(attempt, self._clock.now()))
+            now = self._clock.now()
+            delivery.end_attempt(after_test(attempt, now))
+            counts = self._state.counts(attempt.environment_id, attempt.webhook_id, now)
+            counts.count_attempt(attempt)
             self._state.attempts[attempt.log_id] = attempt
             if attempt.outcome is AttemptOutcome.SUCCEEDED:
                 is_resumed = heal(self._state, attempt.webhook_id, self._clock.now())

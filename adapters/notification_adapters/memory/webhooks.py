@@ -102,7 +102,10 @@ class MemoryWebhookStore(WebhookStore):
             if version is not None and stored.version != version:
                 raise WebhookChanged(webhook_id)
             for delivery in self._state.deliveries.values():
-                if delivery.webhook_id == webhook_id:
+                if delivery.webhook_id == webhook_id and delivery.state is DeliveryState.PENDING:
+                    self._state.counts(environment_id, webhook_id, now).count_end(
+                        DeliveryState.CANCELLED
+                    )
                     delivery.cancel_unsendable(DeliveryState.CANCELLED, EndReason.WEBHOOK_DELETED)
             self._state.health.pop(webhook_id, None)
             buried = evolve(stored, deleted_at=now, updated_at=now, version=stored.version + 1)

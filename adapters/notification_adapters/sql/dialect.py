@@ -1,8 +1,8 @@
 """What differs between the engines: the batched statements of which the stores are made.
 
 Each method runs one or two statements inside a transaction that the caller opened, for a whole
-batch. An engine has them in four files of the same names: ``ingest``, ``claims``, ``results``
-and ``lines``.
+batch. An engine has them in files of the same names: ``ingest``, ``claims``, ``results``,
+``lines`` and ``statistics``.
 """
 
 from abc import abstractmethod
@@ -114,6 +114,7 @@ class LockedDelivery(NamedTuple):
     state: DeliveryState
     failures: int
     interruptions: int
+    created_at: datetime
 
 
 class OverdueAttempt(NamedTuple):
@@ -150,13 +151,40 @@ class CancelledDelivery(NamedTuple):
     """A waiting delivery that can no longer be sent, and how it ends."""
 
     handle: Handle
+    webhook: WebhookKey
     state: DeliveryState
     reason: EndReason
 
     @classmethod
-    def because(cls, handle: Handle, reason: str) -> Self:
+    def because(cls, handle: Handle, webhook: WebhookKey, reason: str) -> Self:
         """Return how a delivery ends for a reason that a statement found."""
-        return cls(handle, UNSENDABLE[EndReason(reason)], EndReason(reason))
+        return cls(handle, webhook, UNSENDABLE[EndReason(reason)], EndReason(reason))
+
+
+class StatisticsRow(NamedTuple):
+    """What is added to the statistics of a webhook; the fields are the table's columns."""
+
+    webhook_id: UUID
+    environment_id: UUID
+    bucket_start: datetime
+    writer: UUID
+    minutes: int
+    attempts_succeeded: int
+    attempts_failed: int
+    attempts_interrupted: int
+    deliveries_succeeded: int
+    deliveries_failed: int
+    deliveries_skipped: int
+    deliveries_cancelled: int
+    figures: bytes
+
+
+MAX_FIGURES: Final = 1_500
+"""Figures that are longer are compacted, to a few hundred bytes.
+
+Durations between 1 ms and an hour, and delivery times up to a month, have 400 buckets together, of
+two or three bytes each. PostgreSQL compresses rows that are longer than 2,000 bytes.
+"""
 
 
 class Dialect(LineStatements, Protocol):
@@ -310,8 +338,11 @@ class Dialect(LineStatements, Protocol):
     @abstractmethod
     async def cancel_claimed(
         self, connection: AsyncConnection, webhook_id: UUID, reason: EndReason, now: datetime
-    ) -> None:
-        """Cancel the pending deliveries of a webhook of which an attempt is being made."""
+    ) -> int:
+        """Cancel the pending deliveries of a webhook of which an attempt is being made.
+
+        Return how many.
+        """
 
     @abstractmethod
     async def blocked_webhooks(
@@ -349,6 +380,12 @@ class Dialect(LineStatements, Protocol):
         now: datetime,
     ) -> None:
         """End waiting deliveries as they are said to end."""
+
+    @abstractmethod
+    async def add_statistics(
+        self, connection: AsyncConnection, rows: Sequence[StatisticsRow]
+    ) -> None:
+        """Add to what was counted before under the same keys; the rows are sorted by these."""
 
     @abstractmethod
     async def has_open_publish(self, connection: AsyncConnection, environment_id: UUID) -> bool:

@@ -23,6 +23,8 @@ from notification_adapters.sql.stores.replays import SqlReplayStore
 from notification_adapters.sql.stores.request_records import RequestRecordRows, SqlAuditLog
 from notification_adapters.sql.stores.retention import SqlRetention
 from notification_adapters.sql.stores.signing_keys import SqlSigningKeyStore
+from notification_adapters.sql.stores.statistics import SqlStatisticsStore
+from notification_adapters.sql.stores.statistics_rows import StatisticsRows
 from notification_adapters.sql.stores.webhook_health import SqlWebhookHealthStore
 from notification_adapters.sql.stores.webhook_rows import WebhookRows
 from notification_adapters.sql.stores.webhook_tests import SqlWebhookTestStore
@@ -56,6 +58,7 @@ class SqlStorage(Storage):
     erasures: SqlErasureStore
     dead_letters: SqlDeadLetters
     retention: SqlRetention
+    statistics: SqlStatisticsStore
     outbox: SqlOutbox
     encrypted_columns: SqlEncryptedColumns
     worker_lock: WorkerLock
@@ -110,7 +113,8 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
     notifier: DispatchNotifier,
     topics: Topics | None,
     deliveries: Callable[
-        [WebhookRows, RequestRecordRows, OutboxRows, IdGenerator], SqlDeliveryStore[Database]
+        [WebhookRows, RequestRecordRows, OutboxRows, IdGenerator, StatisticsRows],
+        SqlDeliveryStore[Database],
     ],
 ) -> AsyncGenerator[SqlStorage]:
     """Give the stores of a database that has been checked; lock and waking end with them.
@@ -120,11 +124,12 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
     """
     commits, outbox = CommitHooks(), OutboxRows(topics, ids)
     rows, records = WebhookRows(database, cipher), RequestRecordRows(database.dialect, cipher)
+    statistics = StatisticsRows(database)
     try:
         yield SqlStorage(
             database=database,
-            webhooks=SqlWebhookStore(database, rows, records, outbox),
-            deliveries=deliveries(rows, records, outbox, ids),
+            webhooks=SqlWebhookStore(database, rows, records, outbox, statistics),
+            deliveries=deliveries(rows, records, outbox, ids, statistics),
             signing_keys=SqlSigningKeyStore(database, cipher, records, outbox),
             api_keys=SqlApiKeyStore(database, records),
             audit=SqlAuditLog(database),
@@ -133,11 +138,12 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
             backlog=SqlBacklog(database),
             idempotency=SqlIdempotencyStore(database, records),
             replays=SqlReplayStore(database, records, ids),
-            webhook_tests=SqlWebhookTestStore(database, records, outbox),
+            webhook_tests=SqlWebhookTestStore(database, records, outbox, statistics),
             webhook_health=SqlWebhookHealthStore(database, outbox),
             erasures=SqlErasureStore(database, records),
             dead_letters=SqlDeadLetters(database),
             retention=SqlRetention(database),
+            statistics=SqlStatisticsStore(database),
             outbox=SqlOutbox(database),
             encrypted_columns=SqlEncryptedColumns(database, cipher),
             worker_lock=worker_lock,

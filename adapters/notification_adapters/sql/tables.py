@@ -194,6 +194,8 @@ attempts = sa.Table(
     sa.Column("truncated", sa.Boolean),
     sa.Column("duration_us", sa.BigInteger),
     sa.Column("next_attempt_at", Instant),
+    # The name of the process that made it; none if that is not known.
+    sa.Column("instance", sa.Text),
     # There is no index on log_id alone: who looks for an attempt by it knows the webhook.
     sa.PrimaryKeyConstraint("delivery_id", "attempt", "environment_id"),
     sa.Index("attempts_log", "webhook_id", "log_id"),
@@ -204,6 +206,31 @@ attempts = sa.Table(
         sqlite_where=sa.text("outcome <> 'succeeded'"),
         postgresql_where=sa.text("outcome <> 'succeeded'"),
     ),
+)
+
+statistics = sa.Table(
+    "statistics",
+    metadata,
+    # What was counted of a webhook within a minute, or an hour of which the minutes were merged.
+    sa.Column("webhook_id", sa.Uuid, primary_key=True),
+    sa.Column("environment_id", sa.Uuid, primary_key=True),
+    sa.Column("bucket_start", Instant, primary_key=True),
+    # Whose row it is: of two transactions at the same time each writes its own, so that none waits
+    # for another (see StatisticsWriters). The nil UUID has what was merged.
+    sa.Column("writer", sa.Uuid, primary_key=True),
+    sa.Column("minutes", sa.SmallInteger, nullable=False),
+    sa.Column("attempts_succeeded", sa.Integer, nullable=False),
+    sa.Column("attempts_failed", sa.Integer, nullable=False),
+    sa.Column("attempts_interrupted", sa.Integer, nullable=False),
+    sa.Column("deliveries_succeeded", sa.Integer, nullable=False),
+    sa.Column("deliveries_failed", sa.Integer, nullable=False),
+    sa.Column("deliveries_skipped", sa.Integer, nullable=False),
+    sa.Column("deliveries_cancelled", sa.Integer, nullable=False),
+    # Histograms and errors: statistics_encoding says how.
+    sa.Column("figures", sa.LargeBinary, nullable=False),
+    sa.Index("statistics_age", "minutes", "bucket_start"),
+    # A row is updated many times within its minute, and never after it.
+    postgresql_with={"fillfactor": 50},
 )
 
 replays = sa.Table(

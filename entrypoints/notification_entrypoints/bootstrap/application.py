@@ -250,7 +250,8 @@ async def _open_runtime(
         filters=EventFilters(JsonSchemaFilterCompiler(), clock),
         key_cache=SigningKeyCache(storage.signing_keys, clock, _new_seed),
         attempts=AttemptMaker(
-            sender, signatures, clock, ids, delivery_rules(settings), random.random, tracer
+            *(sender, signatures, clock, ids, delivery_rules(settings), random.random, tracer),
+            settings.pod_name,
         ),
     )
 

@@ -234,8 +234,10 @@ class RetentionSettings:
         TIME,
         "720h",
         "How long events are kept and known again, with their deliveries, unless one still waits, "
-        "and dead letters; "
-        "what waits for a disabled webhook expires after it.",
+        "and dead letters; what waits for a disabled webhook expires after it.",
+    )
+    stats: timedelta = setting(
+        TIME, "2160h", "How long statistics are kept: by the hour, and by the minute for 48 hours."
     )
 
 

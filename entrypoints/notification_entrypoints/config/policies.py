@@ -63,6 +63,7 @@ def retention_rules(settings: Settings) -> RetentionRules:
         logs=settings.retention.logs,
         audit=settings.retention.audit,
         events=settings.retention.events,
+        statistics=settings.retention.stats,
     )
 
 

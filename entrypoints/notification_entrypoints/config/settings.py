@@ -83,7 +83,8 @@ class Settings:
     pod_name: str = setting(
         TEXT,
         "localhost",
-        "The name of this instance, in logs, metrics and /info and to a PostgreSQL server.",
+        "The name of this instance, in logs, metrics, /info and the log of attempts, and to a "
+        "PostgreSQL server.",
     )
     startup_timeout: timedelta = derived(
         DELAY,

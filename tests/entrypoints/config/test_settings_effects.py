@@ -401,6 +401,19 @@ async def test_logs_and_events_are_kept_for_so_long() -> None:
             await history.event(ENVIRONMENT, event_id)
 
 
+@shows("RETENTION_STATS")
+async def test_statistics_are_kept_for_so_long() -> None:
+    async with configured(RETENTION_STATS="1h") as product:
+        await product.webhook()
+        await product.publish()
+        await product.drain()
+        assert product.storage.state.statistics
+        await product.clock.advance(1800)
+        assert product.storage.state.statistics
+        await product.clock.advance(2400)
+        assert not product.storage.state.statistics
+
+
 # How requests are signed, and where they may go.
 
 

@@ -256,6 +256,8 @@ ALTER TABLE events ADD COLUMN traceparent TEXT;
 
 ALTER TABLE replays ADD COLUMN includes_filtered BOOLEAN DEFAULT true NOT NULL;
 
+ALTER TABLE attempts ADD COLUMN instance TEXT;
+
 ALTER TABLE webhooks ADD COLUMN ordered BOOLEAN DEFAULT false NOT NULL;
 
 ALTER TABLE events ADD COLUMN ordering_key TEXT;
@@ -294,5 +296,25 @@ CREATE TABLE webhook_health (
     probe_until TIMESTAMP WITH TIME ZONE, 
     CONSTRAINT webhook_health_pkey PRIMARY KEY (webhook_id, environment_id)
 );
+
+CREATE TABLE statistics (
+    webhook_id UUID NOT NULL, 
+    environment_id UUID NOT NULL, 
+    bucket_start TIMESTAMP WITH TIME ZONE NOT NULL, 
+    writer UUID NOT NULL, 
+    minutes SMALLINT NOT NULL, 
+    attempts_succeeded INTEGER NOT NULL, 
+    attempts_failed INTEGER NOT NULL, 
+    attempts_interrupted INTEGER NOT NULL, 
+    deliveries_succeeded INTEGER NOT NULL, 
+    deliveries_failed INTEGER NOT NULL, 
+    deliveries_skipped INTEGER NOT NULL, 
+    deliveries_cancelled INTEGER NOT NULL, 
+    figures BYTEA NOT NULL, 
+    CONSTRAINT statistics_pkey PRIMARY KEY (webhook_id, environment_id, bucket_start, writer)
+)
+ WITH (fillfactor = 50);
+
+CREATE INDEX statistics_age ON statistics (minutes, bucket_start);
 
 UPDATE notification_schema SET version_num='0002' WHERE notification_schema.version_num = '0001';

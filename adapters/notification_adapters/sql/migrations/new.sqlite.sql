@@ -253,6 +253,8 @@ ALTER TABLE events ADD COLUMN traceparent TEXT;
 
 ALTER TABLE replays ADD COLUMN includes_filtered BOOLEAN DEFAULT 1 NOT NULL;
 
+ALTER TABLE attempts ADD COLUMN instance TEXT;
+
 ALTER TABLE webhooks ADD COLUMN ordered BOOLEAN DEFAULT 0 NOT NULL;
 
 ALTER TABLE events ADD COLUMN ordering_key TEXT;
@@ -288,5 +290,24 @@ CREATE TABLE webhook_health (
     probe_until BIGINT, 
     CONSTRAINT webhook_health_pkey PRIMARY KEY (webhook_id, environment_id)
 );
+
+CREATE TABLE statistics (
+    webhook_id CHAR(32) NOT NULL, 
+    environment_id CHAR(32) NOT NULL, 
+    bucket_start BIGINT NOT NULL, 
+    writer CHAR(32) NOT NULL, 
+    minutes SMALLINT NOT NULL, 
+    attempts_succeeded INTEGER NOT NULL, 
+    attempts_failed INTEGER NOT NULL, 
+    attempts_interrupted INTEGER NOT NULL, 
+    deliveries_succeeded INTEGER NOT NULL, 
+    deliveries_failed INTEGER NOT NULL, 
+    deliveries_skipped INTEGER NOT NULL, 
+    deliveries_cancelled INTEGER NOT NULL, 
+    figures BLOB NOT NULL, 
+    CONSTRAINT statistics_pkey PRIMARY KEY (webhook_id, environment_id, bucket_start, writer)
+);
+
+CREATE INDEX statistics_age ON statistics (minutes, bucket_start);
 
 UPDATE notification_schema SET version_num='0002' WHERE notification_schema.version_num = '0001';

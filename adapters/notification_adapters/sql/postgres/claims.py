@@ -141,7 +141,7 @@ WITH blocked (webhook_id, reason) AS MATERIALIZED (
   LEFT JOIN webhooks AS w ON w.webhook_id = b.webhook_id
   LEFT JOIN webhook_health AS h ON h.webhook_id = b.webhook_id
 )
-SELECT d.delivery_id, d.environment_id, b.reason
+SELECT d.delivery_id, d.environment_id, b.webhook_id, b.reason
 FROM blocked AS b CROSS JOIN LATERAL (
   SELECT delivery_id, environment_id FROM deliveries
   WHERE state = 'pending' AND worker IS NULL AND webhook_id = b.webhook_id
@@ -177,6 +177,7 @@ UPDATE deliveries AS d SET state = 'cancelled', reason = $3, ended_at = $2
 FROM theirs AS t
 WHERE d.delivery_id = t.delivery_id AND d.environment_id = t.environment_id
   AND d.worker IS NOT NULL AND d.state = 'pending'
+RETURNING 1
 """
 
 
@@ -276,8 +277,10 @@ class PostgresClaimStatements(Dialect):
         times = now, held_before, expired_before, held
         rows = await fetch(connection, _UNSENDABLE, webhook_ids, limit, *times)
         return [
-            CancelledDelivery.because((delivery_id, environment_id), reason)
-            for delivery_id, environment_id, reason in rows
+            CancelledDelivery.because(
+                (delivery_id, environment_id), (environment_id, webhook_id), reason
+            )
+            for delivery_id, environment_id, webhook_id, reason in rows
         ]
 
     async def lock_waiting(
@@ -290,15 +293,15 @@ class PostgresClaimStatements(Dialect):
         self, connection: AsyncConnection, cancelled: Sequence[CancelledDelivery], now: datetime
     ) -> None:
         """End waiting deliveries as they are said to end."""
-        rows = [(*handle, state, reason) for handle, state, reason in cancelled]
+        rows = [(*handle, state, reason) for handle, _, state, reason in cancelled]
         if rows:
             await run(connection, _CANCEL, *columns(rows, 4), now)
 
     async def cancel_claimed(
         self, connection: AsyncConnection, webhook_id: UUID, reason: EndReason, now: datetime
-    ) -> None:
+    ) -> int:
         """Cancel the pending deliveries of a webhook of which an attempt is being made."""
-        await run(connection, _CANCEL_CLAIMED, webhook_id, now, reason)
+        return len(await fetch(connection, _CANCEL_CLAIMED, webhook_id, now, reason))
 
 
 def _queue(  # noqa: PLR0913, PLR0917 - the columns of a row

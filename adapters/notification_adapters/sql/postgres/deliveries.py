@@ -8,8 +8,10 @@ comes alone takes nine of them to be stored, and its result seven to be written.
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
+from notification_adapters.sql.dialect import MAX_FIGURES
 from notification_adapters.sql.postgres.database import CONFIRM, PostgresDatabase
 from notification_adapters.sql.postgres.driver import columns, driver_of
 from notification_adapters.sql.postgres.ingest import find_events
@@ -19,6 +21,12 @@ from notification_adapters.sql.postgres.rows import (
     delivery_columns,
     event_columns,
     traceparents,
+)
+from notification_adapters.sql.postgres.statistics import (
+    ADD_UP,
+    COLUMNS,
+    COMPACT,
+    delivery_time_record,
 )
 from notification_adapters.sql.stores.attempt_results import is_success
 from notification_adapters.sql.stores.deliveries import SqlDeliveryStore
@@ -32,19 +40,32 @@ from notification_core.model.circuit_breaker import (
 from notification_core.model.delivery import (
     AttemptOutcome,
     AttemptResult,
+    DeliveryState,
     Fence,
     Retry,
     Succeeded,
 )
 from notification_core.model.event import Arrival, EventKey, arrivals
+from notification_core.model.statistics import CountsByWebhook
+from notification_core.model.statistics_encoding import compact, encode_attempt
 from notification_core.ports.deliveries import IngestPlan
 
 _FEW = 50
 """Results that are written together: beyond, COPY saves more than the trips cost that it takes."""
 
 
-def _store_statement(column: str = "", array: str = "") -> str:
-    """Return the statement that stores events, if need be with one more column from an array."""
+def _store_statement(column: str = "", array: str = "", writer: str = "") -> str:
+    """Return the statement that stores events, if need be with one more column from an array.
+
+    With the placeholder of a ``writer``, deliveries that are stored as skipped are counted.
+    """
+    counted = f""", counted AS (
+  INSERT INTO statistics AS s ({COLUMNS})
+  SELECT webhook_id, environment_id, date_trunc('minute', coalesce($2, now())), {writer}::uuid, 1,
+    0, 0, 0, 0, 0, count(*), 0, ''
+  FROM added WHERE state = 'skipped' GROUP BY webhook_id, environment_id
+  {ADD_UP}
+)"""  # noqa: S608 - the names are ours
     # The planner makes a join of a plain IN, and without hashes that is a loop over all pairs.
     return f"""
 WITH counter AS MATERIALIZED (SELECT revision FROM webhooks_revision), new AS (
@@ -74,13 +95,16 @@ WITH counter AS MATERIALIZED (SELECT revision FROM webhooks_revision), new AS (
     $18::boolean[]
   ) AS d (delivery_id, environment_id, webhook_id, event_id, state, reason, claimed, prefetched)
   WHERE ((d.environment_id, d.event_id) IN (SELECT environment_id, event_id FROM new)) IS TRUE
-)
+  {"RETURNING webhook_id, environment_id, state" if writer else ""}
+){counted if writer else ""}
 SELECT counter.revision, new.environment_id, new.event_id FROM counter LEFT JOIN new ON true
 """  # noqa: S608 - the column's name is ours
 
 
 STORE: Final = _store_statement()
 _STORE_TRACED: Final = _store_statement(", traceparent", ", $19::text[]")
+_STORE_WITH_SKIPS: Final = _store_statement(writer="$19")
+_STORE_TRACED_WITH_SKIPS: Final = _store_statement(", traceparent", ", $19::text[]", "$20")
 # In the order of the deliveries' ids, as all who end some: so that nobody waits in a ring. What is
 # of a webhook that is not healthy is left: its health is judged in the order of the results.
 FINISH = f"""
@@ -93,26 +117,37 @@ WITH ended AS (
     state = CASE WHEN r.after IS NULL THEN 'succeeded' ELSE 'pending' END,
     due_at = CASE WHEN r.after IS NULL THEN d.due_at ELSE coalesce($1, now()) + r.after END,
     ended_at = CASE WHEN r.after IS NULL THEN coalesce($1, now()) END
-  FROM unnest($2::uuid[], $3::uuid[], $4::integer[], $5::uuid[], $6::integer[], $7::interval[])
-    AS r (delivery_id, environment_id, attempt, worker, failed, after)
+  FROM unnest($2::uuid[], $3::uuid[], $4::integer[], $5::uuid[], $6::integer[], $7::interval[],
+    $28::bytea[]) AS r (delivery_id, environment_id, attempt, worker, failed, after, figures)
   WHERE d.delivery_id = r.delivery_id AND d.environment_id = r.environment_id
     AND d.attempt = r.attempt AND d.worker IS NOT DISTINCT FROM r.worker AND d.state = 'pending'
     AND (
       SELECT h.failures FROM webhook_health AS h
       WHERE h.webhook_id = d.webhook_id AND h.environment_id = d.environment_id
     ) IS NULL
-  RETURNING d.delivery_id
+  RETURNING d.delivery_id, d.environment_id, d.webhook_id, r.failed,
+    (r.after IS NULL)::integer AS succeeded, r.figures || CASE WHEN r.after IS NULL THEN
+      {delivery_time_record("d.created_at", "coalesce($1, now())")} ELSE '' END AS figures
+), counted AS (
+  INSERT INTO statistics AS s ({COLUMNS})
+  SELECT webhook_id, environment_id, date_trunc('minute', coalesce($1, now())), $29::uuid, 1,
+    count(*) - sum(failed), sum(failed), 0, sum(succeeded), 0, 0, 0, string_agg(figures, '')
+  FROM ended GROUP BY webhook_id, environment_id
+  {ADD_UP}
 ), logged AS (
   INSERT INTO attempts (next_attempt_at, {", ".join(LOGGED)})
   SELECT coalesce($1::timestamptz, now()) + after, {", ".join(LOGGED)}
   FROM unnest(
     $7::interval[], $8::uuid[], $9::uuid[], $10::uuid[], $11::uuid[], $12::text[], $13::text[],
     $14::integer[], $15::text[], $16::timestamptz[], $17::bigint[], $18::text[], $19::text[],
-    $20::text[], $21::text[], $22::text[], $23::integer[], $24::text[], $25::bytea[], $26::boolean[]
+    $20::text[], $21::text[], $22::text[], $23::integer[], $24::text[], $25::bytea[],
+    $26::boolean[], $27::text[]
   ) AS a (after, {", ".join(LOGGED)})
   WHERE (a.delivery_id IN (SELECT delivery_id FROM ended)) IS TRUE
 )
-SELECT delivery_id FROM ended
+SELECT delivery_id, NULL::uuid, NULL::timestamptz, NULL::uuid, NULL::bytea FROM ended
+UNION ALL
+SELECT * FROM counted WHERE octet_length(figures) > {MAX_FIGURES}
 """  # noqa: S608 - the columns' names are ours
 
 
@@ -124,10 +159,9 @@ class PostgresDeliveryStore(SqlDeliveryStore[PostgresDatabase]):
         if plan.is_ordered or not self._database.has_session_settings:
             return await super().store(plan)
         dialect, events = self._database.dialect, sorted(plan.events, key=INGEST_ORDER)
+        has_skips = any(new.state is not DeliveryState.PENDING for new in plan.deliveries)
         async with self._database.pool.lend() as connection:
-            rows = await self._database.pool.commits.run(
-                driver_of(connection),
-                _STORE_TRACED if plan.traced else STORE,
+            values = (
                 plan.webhooks_revision,
                 None if dialect.has_server_time else await dialect.now(connection),
                 plan.worker,
@@ -136,6 +170,13 @@ class PostgresDeliveryStore(SqlDeliveryStore[PostgresDatabase]):
                 *delivery_columns(plan.deliveries),
                 *([traceparents(events)] if plan.traced else ()),
             )
+            run = partial(self._database.pool.commits.run, driver_of(connection))
+            if has_skips:
+                with self._statistics.writers.lend() as writer:
+                    statement = _STORE_TRACED_WITH_SKIPS if plan.traced else _STORE_WITH_SKIPS
+                    rows = await run(statement, *values, writer)
+            else:
+                rows = await run(_STORE_TRACED if plan.traced else STORE, *values)
             if rows[0][0] != plan.webhooks_revision:
                 return None
             new = {(environment_id, event_id) for _, environment_id, event_id in rows if event_id}
@@ -178,13 +219,19 @@ class PostgresDeliveryStore(SqlDeliveryStore[PostgresDatabase]):
             return await self._finish_in_steps(results, interruption_delay, breaker)
         if not results:
             return []
-        dialect = self._database.dialect
-        async with self._database.write_transaction() as connection:
+        dialect, counts = self._database.dialect, CountsByWebhook()
+        async with self._statistics.write_transaction() as (connection, writer):
             # As nearly all are: without a look at the rows.
             now = await dialect.now(connection)
             places = await dialect.succeed(connection, [result.fence for result in results], now)
-            attempts = [results[place].attempt for place in sorted(places)]
-            await dialect.log_attempts(connection, attempts)
+            attempts = {place: results[place].attempt for place in sorted(places)}
+            await dialect.log_attempts(connection, [*attempts.values()])
+            for place, attempt in attempts.items():
+                counted = counts.of(attempt.environment_id, attempt.webhook_id)
+                counted.count_attempt(attempt)
+                if (delivery_time := places[place]) is not None:
+                    counted.count_end(DeliveryState.SUCCEEDED, delivery_time)
+            await self._statistics.add(connection, counts, now, writer)
         left = [result for place, result in enumerate(results) if place not in places]
         return await self._finish_in_steps(left, interruption_delay, breaker) if left else []
 
@@ -213,15 +260,22 @@ class PostgresDeliveryStore(SqlDeliveryStore[PostgresDatabase]):
             for result in eligible.values()
         ]
         attempts = [attempt_row(result.attempt) for result in eligible.values()]
-        dialect = self._database.dialect
+        figures = [encode_attempt(result.attempt) for result in eligible.values()]
+        dialect, writers = self._database.dialect, self._statistics.writers
         async with self._database.pool.lend() as connection:
-            rows = await self._database.pool.commits.run(
-                driver_of(connection),
-                FINISH,
-                None if dialect.has_server_time else await dialect.now(connection),
-                *columns(ends, 6),
-                *columns(attempts, len(LOGGED)),
-            )
-        ended = {delivery_id for (delivery_id,) in rows}
+            run = partial(self._database.pool.commits.run, driver_of(connection))
+            with writers.lend() as writer:
+                rows = await run(
+                    FINISH,
+                    None if dialect.has_server_time else await dialect.now(connection),
+                    *columns(ends, 6),
+                    *columns(attempts, len(LOGGED)),
+                    figures,
+                    writer,
+                )
+                for *key, long_figures in rows:
+                    if long_figures is not None:
+                        await run(COMPACT, *key, long_figures, compact(long_figures))
+        ended = {delivery_id for delivery_id, *_, long_figures in rows if long_figures is None}
         done = {n for n, result in eligible.items() if result.fence.delivery_id in ended}
         return [result for place, result in enumerate(results) if place not in done]

@@ -13,6 +13,7 @@ from notification_adapters.sql.postgres.driver import fetch, read, run
 from notification_adapters.sql.postgres.ingest import PostgresIngestStatements
 from notification_adapters.sql.postgres.lines import PostgresLineStatements
 from notification_adapters.sql.postgres.results import PostgresResultStatements
+from notification_adapters.sql.postgres.statistics import PostgresStatisticsStatements
 from notification_adapters.sql.statements import Bound, ResultRow, Statement
 
 Now = Callable[[AsyncConnection], Awaitable[datetime]]
@@ -33,6 +34,7 @@ class PostgresDialect(
     PostgresClaimStatements,
     PostgresResultStatements,
     PostgresLineStatements,
+    PostgresStatisticsStatements,
 ):
     """The statements of PostgreSQL, which go by the server's clock unless another is given."""
 

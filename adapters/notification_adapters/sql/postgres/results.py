@@ -3,8 +3,8 @@
 Rows are locked in the order of their ids, so that those who end many do not wait in a ring.
 """
 
-from collections.abc import Collection, Sequence
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,11 +23,11 @@ from notification_core.model.delivery import TEST_WORKER, Attempt, DeliveryState
 # That the worker is compared so keeps the planner from the index of what is leased: where it knows
 # nothing of the workers, it would read all that one has claimed for each of its fences.
 _HELD = """
-SELECT f.number, d.state, d.failures, d.interruptions
+SELECT f.number, d.state, d.failures, d.interruptions, d.created_at
 FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::uuid[], $5::integer[])
   AS f (delivery_id, environment_id, attempt, worker, number)
 CROSS JOIN LATERAL (
-  SELECT state, failures, interruptions FROM deliveries
+  SELECT state, failures, interruptions, created_at FROM deliveries
   WHERE delivery_id = f.delivery_id AND environment_id = f.environment_id
     AND attempt = f.attempt AND worker IS NOT DISTINCT FROM f.worker
   FOR UPDATE
@@ -49,7 +49,7 @@ WHERE d.delivery_id = f.delivery_id AND d.environment_id = f.environment_id
     SELECT h.failures FROM webhook_health AS h
     WHERE h.webhook_id = d.webhook_id AND h.environment_id = d.environment_id
   ) IS NULL
-RETURNING f.number
+RETURNING f.number, CASE WHEN d.state = 'succeeded' THEN $6 - d.created_at END
 """
 _UPDATE = """
 UPDATE deliveries AS d SET
@@ -91,7 +91,8 @@ _OVERDUE = f"""{_OWNER}, dead (worker) AS MATERIALIZED (
   SELECT worker FROM unnest($1::uuid[], $2::bigint[]) AS k (worker, key)
   WHERE pg_try_advisory_xact_lock(key)
 )
-SELECT d.delivery_id, d.environment_id, d.state, d.failures, d.interruptions, d.attempt, d.worker,
+SELECT d.delivery_id, d.environment_id, d.state, d.failures, d.interruptions, d.created_at,
+  d.attempt, d.worker,
   d.webhook_id, d.event_id, coalesce(e.type, ''), coalesce(d.started_at, d.due_at),
   d.started_at IS NULL
 FROM owner AS o CROSS JOIN LATERAL (
@@ -118,21 +119,21 @@ class PostgresResultStatements(Dialect):
         if not fences:
             return held
         rows = await fetch(connection, _HELD, *_by_id(fences))
-        for place, state, failures, interruptions in rows:
+        for place, state, *rest in rows:
             handle = fences[place].delivery_id, fences[place].environment_id
-            held[place] = LockedDelivery(handle, DeliveryState(state), failures, interruptions)
+            held[place] = LockedDelivery(handle, DeliveryState(state), *rest)
         return held
 
     async def succeed(
         self, connection: AsyncConnection, fences: Sequence[Fence], now: datetime
-    ) -> Collection[int]:
+    ) -> Mapping[int, timedelta | None]:
         """End as succeeded what these fences still hold; return the places of those that do.
 
-        What had ended before stays as it is, and only loses its worker. Of a fence that stands
-        there twice one place is returned. What is of a webhook that is not healthy is left.
+        With how long ago each was stored: None if it had ended before, and so stays as it is, and
+        only loses its worker. Of a fence that stands there twice one place is returned. What is of
+        a webhook that is not healthy is left.
         """
-        rows = await fetch(connection, _SUCCEED, *_by_id(fences), now)
-        return {place for (place,) in rows}
+        return dict(await fetch(connection, _SUCCEED, *_by_id(fences), now))
 
     async def log_attempts(self, connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:
         """Insert attempts that have ended."""
@@ -176,12 +177,12 @@ class PostgresResultStatements(Dialect):
         keys = [lock_key(worker) for worker in workers]
         overdue = []
         for row in await fetch(connection, _OVERDUE, workers, keys, now, limit):
-            delivery_id, environment_id, state, failures, interruptions, attempt, *rest = row
-            worker, webhook_id, event_id, event_type, claimed_at, prefetched = rest
+            delivery_id, environment_id, state, *counts_and_time, attempt = row[:7]
+            worker, webhook_id, event_id, event_type, claimed_at, prefetched = row[7:]
             handle = delivery_id, environment_id
             overdue.append(
                 OverdueAttempt(
-                    LockedDelivery(handle, DeliveryState(state), failures, interruptions),
+                    LockedDelivery(handle, DeliveryState(state), *counts_and_time),
                     Fence(delivery_id, environment_id, attempt, worker),
                     webhook_id=webhook_id,
                     event_id=event_id,

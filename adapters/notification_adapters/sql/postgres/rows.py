@@ -15,7 +15,7 @@ LOGGED: Final = (
     *("log_id", "environment_id", "webhook_id", "delivery_id", "event_id", "event_type", "attempt"),
     *("outcome", "started_at", "duration_us", "error_code", "error_message"),
     *("method", "url", "request_headers"),
-    *("http_code", "response_headers", "response_body", "truncated"),
+    *("http_code", "response_headers", "response_body", "truncated", "instance"),
 )
 
 _of_event = attrgetter("event_id", "environment_id", "type", "occurred_at", "ordering_key")
@@ -65,4 +65,5 @@ def attempt_row(attempt: Attempt) -> Sequence[object]:
         None if response is None else _encode(response.headers).decode(),
         None if response is None else response.body,
         None if response is None else response.truncated,
+        attempt.instance,
     )

@@ -134,7 +134,7 @@ WITH blocked (webhook_id, reason) AS MATERIALIZED (
   FROM json_each(?1) AS b LEFT JOIN webhooks AS w ON w.webhook_id = b.value
   LEFT JOIN webhook_health AS h ON h.webhook_id = b.value
 )
-SELECT d.rowid, b.reason
+SELECT d.rowid, d.environment_id, b.webhook_id, b.reason
 FROM blocked AS b CROSS JOIN deliveries AS d INDEXED BY deliveries_waiting
 WHERE d.state = 'pending' AND d.worker IS NULL AND d.webhook_id = b.webhook_id
   AND b.reason IS NOT NULL AND (b.reason <> 'expired' OR d.event_stored_at < ?5)
@@ -152,6 +152,7 @@ WHERE rowid IN (
   SELECT d.rowid FROM deliveries AS d INDEXED BY deliveries_leased
   WHERE d.worker IS NOT NULL AND d.webhook_id = ?1 AND d.state = 'pending'
 )
+RETURNING 1
 """
 
 
@@ -258,7 +259,10 @@ class SqliteClaimStatements(Dialect):
         """Return waiting deliveries of these webhooks that can no longer be sent, with reasons."""
         queues = as_json(webhook_id.hex for webhook_id in webhook_ids)
         rows = await fetch(connection, UNSENDABLE, queues, limit, *_times(deadlines))
-        return [CancelledDelivery.because(handle, reason) for handle, reason in rows]
+        return [
+            CancelledDelivery.because(handle, (UUID(environment_id), UUID(webhook_id)), reason)
+            for handle, environment_id, webhook_id, reason in rows
+        ]
 
     async def lock_waiting(
         self, connection: AsyncConnection, webhook_id: UUID, limit: int
@@ -273,15 +277,16 @@ class SqliteClaimStatements(Dialect):
         """End waiting deliveries as they are said to end."""
         ended_at = to_microseconds(now)
         rows = [
-            (state.value, reason.value, ended_at, handle) for handle, state, reason in cancelled
+            (state.value, reason.value, ended_at, handle) for handle, _, state, reason in cancelled
         ]
         await run_many(connection, _CANCEL, rows)
 
     async def cancel_claimed(
         self, connection: AsyncConnection, webhook_id: UUID, reason: EndReason, now: datetime
-    ) -> None:
+    ) -> int:
         """Cancel the pending deliveries of a webhook of which an attempt is being made."""
-        await fetch(connection, _CANCEL_CLAIMED, webhook_id.hex, to_microseconds(now), reason.value)
+        values = webhook_id.hex, to_microseconds(now), reason.value
+        return len(await fetch(connection, _CANCEL_CLAIMED, *values))
 
 
 def _times(deadlines: Deadlines) -> tuple[int, int | None, int, str]:

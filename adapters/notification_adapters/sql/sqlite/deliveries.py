@@ -23,10 +23,18 @@ from notification_adapters.sql.sqlite.rows import (
     event_row,
     traced_event_row,
 )
+from notification_adapters.sql.sqlite.statistics import add_statistics, statistics_values
 from notification_adapters.sql.stores.deliveries import SqlDeliveryStore
 from notification_core.model.circuit_breaker import NO_BREAKER, CircuitBreaker
-from notification_core.model.delivery import AttemptOutcome, AttemptResult, Fence, Succeeded
+from notification_core.model.delivery import (
+    AttemptOutcome,
+    AttemptResult,
+    DeliveryState,
+    Fence,
+    Succeeded,
+)
 from notification_core.model.event import Arrival, EventKey, KnownEvent, arrivals
+from notification_core.model.statistics import CountsByWebhook, count_skips
 from notification_core.ports.deliveries import IngestPlan
 
 # What had ended before stays as it is, and only loses its worker.
@@ -35,6 +43,7 @@ UPDATE deliveries SET worker = NULL, leased_until = NULL, interruptions = 0,
   ended_at = CASE state WHEN 'pending' THEN ? ELSE ended_at END,
   state = CASE state WHEN 'pending' THEN 'succeeded' ELSE state END
 WHERE delivery_id = ? AND environment_id = ? AND attempt = ? AND worker = ?
+RETURNING CASE state WHEN 'succeeded' THEN created_at END
 """
 
 
@@ -53,13 +62,15 @@ class SqliteDeliveryStore(SqlDeliveryStore[SqliteDatabase]):
         """Store the events that are new with their deliveries, unless something has changed."""
         if plan.is_ordered:
             return await super().store(plan)
-        now = (self._database.clock.now() - EPOCH) // MICROSECOND
+        at = self._database.clock.now()
+        now = (at - EPOCH) // MICROSECOND
         until = now + plan.lease // MICROSECOND
         add_event, row_of = ADD_EVENT, event_row
         if plan.traced:
             add_event, row_of = ADD_TRACED_EVENT, traced_event_row
         events = {stored.event.key: row_of(stored, now) for stored in plan.events}
         deliveries = delivery_rows(plan.deliveries, plan.worker, now, until)
+        counts = count_skips(plan.deliveries)
 
         def store_in_one_trip(raw: sqlite3.Connection) -> Mapping[EventKey, KnownEvent] | None:
             (revision,) = raw.execute(REVISION).fetchone()
@@ -68,13 +79,23 @@ class SqliteDeliveryStore(SqlDeliveryStore[SqliteDatabase]):
             old = {key for key, row in events.items() if not raw.execute(add_event, row).rowcount}
             if not old:
                 raw.executemany(ADD_DELIVERY, deliveries)
+                add_statistics(raw, skips)
                 return {}
-            of_new = zip(plan.deliveries, deliveries, strict=True)
-            raw.executemany(ADD_DELIVERY, [row for new, row in of_new if new.event_key not in old])
+            of_new = [
+                (new, row)
+                for new, row in zip(plan.deliveries, deliveries, strict=True)
+                if new.event_key not in old
+            ]
+            raw.executemany(ADD_DELIVERY, [row for _, row in of_new])
+            if skips:
+                new_skips = count_skips(new for new, _ in of_new)
+                add_statistics(raw, statistics_values(new_skips, at, writer))
             ids = as_json({event_id for _, event_id in old})
             return known_events_of(raw.execute(FIND_EVENTS, (ids,)).fetchall(), old)
 
-        known_events = await self._database.writer.transact(store_in_one_trip)
+        with self._statistics.writers.lend() as writer:
+            skips = statistics_values(counts, at, writer)
+            known_events = await self._database.writer.transact(store_in_one_trip)
         return None if known_events is None else arrivals(plan.events, known_events)
 
     async def finish(
@@ -93,7 +114,8 @@ class SqliteDeliveryStore(SqlDeliveryStore[SqliteDatabase]):
             waited_for = result.ordering_key is not None
             if waited_for or not succeeded or not isinstance(result.next_step, Succeeded):
                 return await super().finish(results, interruption_delay, breaker)
-        now = (self._database.clock.now() - EPOCH) // MICROSECOND
+        at = self._database.clock.now()
+        now = (at - EPOCH) // MICROSECOND
         fences = [
             (now, f.delivery_id.hex, f.environment_id.hex, f.attempt, f.worker.hex)
             for f in (result.fence for result in results)
@@ -105,11 +127,21 @@ class SqliteDeliveryStore(SqlDeliveryStore[SqliteDatabase]):
         def succeed_in_one_trip(raw: sqlite3.Connection) -> Collection[int] | None:
             if raw.execute(UNHEALTHY, (webhooks,)).fetchone()[0]:
                 return None
-            held = [place for place, row in enumerate(fences) if raw.execute(SUCCEED, row).rowcount]
+            held, counts = [], CountsByWebhook()
+            for place, row in enumerate(fences):
+                for (created_at,) in raw.execute(SUCCEED, row).fetchall():
+                    held.append(place)
+                    attempt = results[place].attempt
+                    counted = counts.of(attempt.environment_id, attempt.webhook_id)
+                    counted.count_attempt(attempt)
+                    if created_at is not None:
+                        counted.count_end(DeliveryState.SUCCEEDED, (now - created_at) * MICROSECOND)
             raw.executemany(LOG, [attempts[place] for place in held])
+            add_statistics(raw, statistics_values(counts, at, writer))
             return set(held)
 
-        held = await self._database.writer.transact(succeed_in_one_trip)
+        with self._statistics.writers.lend() as writer:
+            held = await self._database.writer.transact(succeed_in_one_trip)
         if held is None:
             return await super().finish(results, interruption_delay, breaker)
         return [result.fence for place, result in enumerate(results) if place not in held]

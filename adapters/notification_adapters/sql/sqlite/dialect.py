@@ -10,12 +10,17 @@ from notification_adapters.sql.sqlite.driver import read, run_many
 from notification_adapters.sql.sqlite.ingest import SqliteIngestStatements
 from notification_adapters.sql.sqlite.lines import SqliteLineStatements
 from notification_adapters.sql.sqlite.results import SqliteResultStatements
+from notification_adapters.sql.sqlite.statistics import SqliteStatisticsStatements
 from notification_adapters.sql.statements import Bound, ResultRow, Statement
 from notification_core.ports.clock import Clock
 
 
 class SqliteDialect(
-    SqliteIngestStatements, SqliteClaimStatements, SqliteResultStatements, SqliteLineStatements
+    SqliteIngestStatements,
+    SqliteClaimStatements,
+    SqliteResultStatements,
+    SqliteStatisticsStatements,
+    SqliteLineStatements,
 ):
     """The statements of SQLite, which go by this machine's clock."""
 

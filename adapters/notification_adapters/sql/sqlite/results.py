@@ -19,7 +19,8 @@ from notification_adapters.sql.sqlite.rows import LOG, attempt_row
 from notification_core.model.delivery import TEST_WORKER, Attempt, DeliveryState, Fence
 
 _HELD = """
-SELECT f.key, d.environment_id, d.attempt, d.worker, d.rowid, d.state, d.failures, d.interruptions
+SELECT f.key, d.environment_id, d.attempt, d.worker, d.rowid, d.state, d.failures, d.interruptions,
+  d.created_at
 FROM json_each(?) AS f CROSS JOIN deliveries AS d ON d.delivery_id = f.value
 """
 _UPDATE = """
@@ -42,9 +43,9 @@ WHERE worker = ?
 """
 _OWNERS = "SELECT DISTINCT worker FROM deliveries WHERE worker IS NOT NULL AND worker <> ?"
 OVERDUE: Final = """
-SELECT d.rowid, d.state, d.failures, d.interruptions, d.delivery_id, d.environment_id, d.attempt,
-  d.worker, d.webhook_id, d.event_id, coalesce(e.type, ''), coalesce(d.started_at, d.due_at),
-  d.started_at IS NULL
+SELECT d.rowid, d.state, d.failures, d.interruptions, d.created_at, d.delivery_id,
+  d.environment_id, d.attempt, d.worker, d.webhook_id, d.event_id, coalesce(e.type, ''),
+  coalesce(d.started_at, d.due_at), d.started_at IS NULL
 FROM (
   SELECT rowid AS handle FROM deliveries INDEXED BY deliveries_leased
   WHERE worker IS NOT NULL
@@ -66,11 +67,11 @@ class SqliteResultStatements(Dialect):
         held: list[LockedDelivery | None] = [None] * len(fences)
         ids = as_json(fence.delivery_id.hex for fence in fences)
         rows = await fetch(connection, _HELD, ids)
-        for place, environment, attempt, worker, handle, state, failures, interruptions in rows:
+        for place, environment, attempt, worker, *delivery in rows:
             fence = fences[place]
             theirs = (fence.environment_id.hex, fence.attempt, fence.worker.hex)
             if theirs == (environment, attempt, worker):
-                held[place] = LockedDelivery(handle, DeliveryState(state), failures, interruptions)
+                held[place] = _locked(*delivery)
         return held
 
     async def log_attempts(self, connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:
@@ -127,11 +128,11 @@ class SqliteResultStatements(Dialect):
         workers = as_json(worker.hex for worker in dead)
         overdue = []
         for row in await fetch(connection, OVERDUE, workers, to_microseconds(now), limit):
-            handle, state, failures, interruptions, delivery, environment, attempt, *rest = row
-            worker, webhook, event_id, event_type, claimed_at, prefetched = rest
+            delivery, environment, attempt, worker, webhook, *rest = row[5:]
+            event_id, event_type, claimed_at, prefetched = rest
             overdue.append(
                 OverdueAttempt(
-                    LockedDelivery(handle, DeliveryState(state), failures, interruptions),
+                    _locked(*row[:5]),
                     Fence(UUID(delivery), UUID(environment), attempt, UUID(worker)),
                     webhook_id=UUID(webhook),
                     event_id=event_id,
@@ -141,3 +142,10 @@ class SqliteResultStatements(Dialect):
                 )
             )
         return overdue
+
+
+def _locked(
+    handle: int, state: str, failures: int, interruptions: int, created_at: int
+) -> LockedDelivery:
+    at = from_microseconds(created_at)
+    return LockedDelivery(handle, DeliveryState(state), failures, interruptions, at)

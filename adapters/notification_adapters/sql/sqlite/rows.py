@@ -33,8 +33,8 @@ LOG: Final = """
 INSERT INTO attempts (
   log_id, environment_id, webhook_id, delivery_id, event_id, event_type, attempt, outcome,
   started_at, duration_us, next_attempt_at, error_code, error_message, method, url,
-  request_headers, http_code, response_headers, response_body, truncated
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  request_headers, http_code, response_headers, response_body, truncated, instance
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 _encode = msgspec.json.Encoder().encode
@@ -111,4 +111,5 @@ def attempt_row(attempt: Attempt) -> Row:
         None if response is None else _encode(response.headers).decode(),
         None if response is None else response.body,
         None if response is None else response.truncated,
+        attempt.instance,
     )

@@ -22,10 +22,11 @@ from notification_core.model.delivery_transitions import (
 
 
 class LoggedAttempt(NamedTuple):
-    """An attempt as it is logged, and what becomes of its delivery."""
+    """An attempt as it is logged, and what becomes of its delivery, which was stored then."""
 
     attempt: Attempt
     update: DeliveryUpdate
+    created_at: datetime
 
 
 def is_success(result: AttemptResult) -> bool:
@@ -70,4 +71,5 @@ def logged_interruption(
 def _logged(attempt: Attempt, held: LockedDelivery, transition: Transition) -> LoggedAttempt:
     if transition.due_at is not None:
         attempt = evolve(attempt, next_attempt_at=transition.due_at)
-    return LoggedAttempt(attempt, DeliveryUpdate(held.handle, *transition))
+    update = DeliveryUpdate(held.handle, *transition)
+    return LoggedAttempt(attempt, update, held.created_at)

@@ -22,6 +22,7 @@ from notification_adapters.sql.stores.ingest import SqlIngest
 from notification_adapters.sql.stores.lines import lock_lines_of, release_first, release_next
 from notification_adapters.sql.stores.outbox import OutboxRows
 from notification_adapters.sql.stores.request_records import RequestRecordRows
+from notification_adapters.sql.stores.statistics_rows import StatisticsRows
 from notification_adapters.sql.stores.webhook_rows import WebhookRows, increment_revision
 from notification_adapters.sql.stores.webhooks import disable
 from notification_core.concurrency.ids import IdGenerator
@@ -30,6 +31,7 @@ from notification_core.model.circuit_breaker import NO_BREAKER, CircuitBreaker
 from notification_core.model.delivery import AttemptResult, DeliveryState, Failed, Fence
 from notification_core.model.ordering import OrderedLine
 from notification_core.model.outbox_message import delivery_failed
+from notification_core.model.statistics import CountsByWebhook
 from notification_core.ports.deliveries import (
     AT_ONCE,
     Claim,
@@ -47,13 +49,14 @@ AnyDatabase_co = TypeVar("AnyDatabase_co", bound=Database, covariant=True)
 class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
     """Keeps events and deliveries in a SQL database."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what it writes beside deliveries, one by one
         self,
         database: AnyDatabase_co,
         rows: WebhookRows,
         records: RequestRecordRows,
         outbox: OutboxRows,
         ids: IdGenerator,
+        statistics: StatisticsRows,
     ) -> None:
         self._database = database
         self._dialect = database.dialect
@@ -62,23 +65,24 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
         self._ids = ids
         self._outbox = outbox
         self._dead_letters = DeadLetterRows(outbox, ids)
+        self._statistics = statistics
         self._claims = Claims(database, rows)
 
     @asynccontextmanager
     async def ingesting(self) -> AsyncGenerator[IngestTransaction]:
         """Open a transaction: committed where the block ends, rolled back where it raises."""
-        async with self._database.write_transaction() as connection:
-            yield SqlIngest(
-                connection, self._database, self._rows, self._records, self._dead_letters
-            )
+        async with self._statistics.write_transaction() as (connection, writer):
+            yield self._ingest(connection, writer)
 
     @asynccontextmanager
     async def join(self, connection: AsyncConnection) -> AsyncGenerator[IngestTransaction]:
         """Take part in the transaction of somebody else's connection, which they end."""
         async with self._database.borrow(connection):
-            yield SqlIngest(
-                connection, self._database, self._rows, self._records, self._dead_letters
-            )
+            yield self._ingest(connection, None)
+
+    def _ingest(self, connection: AsyncConnection, writer: UUID | None) -> SqlIngest:
+        parts = self._rows, self._records, self._dead_letters, self._statistics
+        return SqlIngest(connection, self._database, *parts, writer)
 
     @retry_lost_transaction
     async def acquire(self, claim: Claim) -> Claimed:
@@ -119,7 +123,7 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
         breaker: CircuitBreaker,
     ) -> Sequence[Fence]:
         """Do as :meth:`finish`, with a look at each row, and raise :class:`TransactionLost`."""
-        async with self._database.write_transaction() as connection:
+        async with self._statistics.write_transaction() as (connection, writer):
             lines = await lock_lines_of(connection, self._dialect, results)
             now = await self._dialect.now(connection)
             fences = [result.fence for result in results]
@@ -131,7 +135,7 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
                 logged_result(result, row, now, interruption_delay, waits=waits_for_webhook)
                 for result, row, waits_for_webhook in zip(taken, owned.values(), waits, strict=True)
             ]
-            await self._write(connection, ends, now)
+            await self._write(connection, ends, now, writer)
             await release_first(connection, self._dialect, lines, now)
             if await self._disable(connection, taken, now) or changes:
                 await increment_revision(connection)
@@ -163,7 +167,7 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
                 now = await self._dialect.now(connection)
                 if not dead and not await self._dialect.lock_overdue(connection, dead, now, 1):
                     return 0
-        async with self._database.write_transaction() as connection:
+        async with self._statistics.write_transaction() as (connection, writer):
             now = await self._dialect.now(connection)
             overdue = await self._dialect.lock_overdue(connection, dead, now, _REAPED_AT_ONCE)
             # From here on their workers begin nothing more.
@@ -175,7 +179,7 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
                     unsent.append(attempt.held)
                 else:
                     ended.append(logged_interruption(attempt, self._ids(), now, interruption_delay))
-            await self._write(connection, ended, now)
+            await self._write(connection, ended, now, writer)
             await self._dialect.release(connection, unsent, now)
             given_back = {attempt.fence.delivery_id for attempt in overdue}
             await health_rows.end_probes(connection, given_back)
@@ -197,12 +201,16 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
             probe = connection, blocked_webhooks, 1, deadlines
             if self._database.has_one_writer and not await self._dialect.lock_unsendable(*probe):
                 return 0
-        async with self._database.write_transaction() as connection:
+        async with self._statistics.write_transaction() as (connection, writer):
             now = await self._dialect.now(connection)
             cancelled = await self._dialect.lock_unsendable(
                 connection, blocked_webhooks, limit, deadlines._replace(now=now)
             )
             await self._dialect.cancel_unsendable(connection, cancelled, now)
+            counts = CountsByWebhook()
+            for delivery in cancelled:
+                counts.of(*delivery.webhook).count_end(delivery.state)
+            await self._statistics.add(connection, counts, now, writer)
         return len(cancelled)
 
     @retry_lost_transaction
@@ -211,13 +219,24 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
         return await release_next(self._database, after, limit)
 
     async def _write(
-        self, connection: AsyncConnection, all_ended: Sequence[LoggedAttempt], now: datetime
+        self,
+        connection: AsyncConnection,
+        all_ended: Sequence[LoggedAttempt],
+        now: datetime,
+        writer: UUID,
     ) -> None:
         await self._dialect.update_deliveries(connection, [end.update for end in all_ended])
         await self._dialect.log_attempts(connection, [end.attempt for end in all_ended])
         failed = (end.attempt for end in all_ended if end.update.state is DeliveryState.FAILED)
         events = (delivery_failed(attempt, now) for attempt in failed)
         await self._outbox.append(connection, events, now)
+        counts = CountsByWebhook()
+        for attempt, update, created_at in all_ended:
+            counted = counts.of(attempt.environment_id, attempt.webhook_id)
+            counted.count_attempt(attempt)
+            if update.state not in {None, DeliveryState.PENDING}:
+                counted.count_end(update.state, now - created_at)
+        await self._statistics.add(connection, counts, now, writer)
 
     async def _judge_health(
         self,

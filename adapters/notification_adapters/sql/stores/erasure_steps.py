@@ -27,6 +27,7 @@ from notification_adapters.sql.tables import (
     idempotent_responses,
     ordering_keys,
     replays,
+    statistics,
     webhook_health,
     webhooks,
 )
@@ -53,7 +54,8 @@ async def advance(
     for step in _STEPS:
         erased = await step(connection, environment_id, limit)
         if erased is not None:
-            await connection.execute(progress.values(erased=_e.erased + erased))
+            counted = 0 if step is _statistics else erased
+            await connection.execute(progress.values(erased=_e.erased + counted))
             return ErasedBatch(erased, is_last=False)
     if await dialect.has_open_publish(connection, environment_id):
         return NOTHING_ERASED
@@ -140,6 +142,25 @@ def _by_environment(table: sa.Table, key: sa.Column[Any]) -> _Step:
     return step
 
 
+async def _statistics(connection: AsyncConnection, environment_id: UUID, limit: int) -> int | None:
+    """Delete statistics of webhooks, in the order in which they are written."""
+    s = statistics.c
+    key = s.webhook_id, s.bucket_start, s.writer
+    oldest = (
+        sa.select(*key)
+        .select_from(webhooks.join(statistics, webhooks.c.webhook_id == s.webhook_id))
+        .where(webhooks.c.environment_id == environment_id, s.environment_id == environment_id)
+        .order_by(*key)
+        .limit(limit)
+        .with_for_update(of=statistics)
+    )
+    keys = [tuple(row) for row in await connection.execute(oldest)]
+    if not keys:
+        return None
+    these = sa.tuple_(*key).in_(keys), s.environment_id == environment_id
+    return (await connection.execute(sa.delete(statistics).where(*these))).rowcount
+
+
 async def _delete(
     connection: AsyncConnection,
     key: sa.Column[Any],
@@ -171,6 +192,7 @@ _STEPS: Sequence[_Step] = (
     _by_webhook(deliveries, deliveries.c.delivery_id),
     _by_webhook(replays, replays.c.replay_id),
     _by_webhook(webhook_health, webhook_health.c.webhook_id),
+    _statistics,
     _by_environment(idempotent_responses, idempotent_responses.c.request),
     _by_environment(audit, audit.c.entry_id),
     _by_environment(environment_keys, environment_keys.c.key_id),

@@ -13,11 +13,13 @@ from notification_adapters.sql.stores import lines
 from notification_adapters.sql.stores.dead_letters import DeadLetterRows
 from notification_adapters.sql.stores.erasure_steps import RUNNING
 from notification_adapters.sql.stores.request_records import RequestRecordRows
+from notification_adapters.sql.stores.statistics_rows import StatisticsRows
 from notification_adapters.sql.stores.webhook_rows import WebhookRows
 from notification_core.model.delivery import NewDelivery
 from notification_core.model.event import Arrival, EventKey, EventToStore, arrivals
 from notification_core.model.message import DeadLetter
 from notification_core.model.request_records import RequestRecords
+from notification_core.model.statistics import count_skips
 from notification_core.model.webhook import Webhook
 from notification_core.ports.deliveries import IngestTransaction
 
@@ -29,21 +31,28 @@ The number: comparing two UUIDs costs a call each time.
 
 
 class SqlIngest(IngestTransaction):
-    """A batch of events on its way into the database, on a connection that others commit."""
+    """A batch of events on its way into the database, on a connection that others commit.
 
-    def __init__(
+    ``writer`` is the name under which it counts; None if the connection is a host's.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what it writes beside events, one by one
         self,
         connection: AsyncConnection,
         database: Database,
         rows: WebhookRows,
         records: RequestRecordRows,
         letters: DeadLetterRows,
+        statistics: StatisticsRows,
+        writer: UUID | None,
     ) -> None:
         self._connection = connection
         self._database = database
         self._rows = rows
         self._records = records
         self._dead_letters = letters
+        self._statistics = statistics
+        self._writer = writer
         self._time: datetime | None = None
 
     async def subscriptions(self, environment_ids: Collection[UUID]) -> Sequence[Webhook]:
@@ -80,6 +89,9 @@ class SqlIngest(IngestTransaction):
             in_line = [delivery for delivery in deliveries if delivery.ordering_key is not None]
             rows = [lines.new_row(delivery, now) for delivery in in_line]
             await lines.join(self._connection, dialect, rows)
+        if skips := count_skips(deliveries):
+            writer = self._writer or self._statistics.writers.lend_to_host(self._connection)
+            await self._statistics.add(self._connection, skips, now, writer)
 
     async def add_records(self, records: RequestRecords) -> None:
         """Write the response to the request that all this is for."""

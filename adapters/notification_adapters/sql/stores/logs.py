@@ -218,6 +218,7 @@ def attempt_from(row: ResultRow) -> Attempt:
         response=response,
         duration=_duration(row.duration_us),
         next_attempt_at=row.next_attempt_at,
+        instance=row.instance,
     )
 
 

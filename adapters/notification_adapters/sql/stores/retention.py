@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.instants import EPOCH, Instant
 from notification_adapters.sql.planner import off_index
+from notification_adapters.sql.stores.statistics import delete_before, merge_minutes
 from notification_adapters.sql.tables import (
     attempts,
     audit,
@@ -19,6 +20,7 @@ from notification_adapters.sql.tables import (
     deliveries,
     events,
     replays,
+    statistics,
     webhooks,
 )
 from notification_core.concurrency.ids import earliest_id
@@ -157,6 +159,16 @@ class SqlRetention(Retention):
         return Swept(deleted, whole if len(chosen) == len(counts) else begin)
 
     @retry_lost_transaction
+    async def merge_statistics(self, before: datetime, limit: int) -> int:
+        """Merge minutes from before to hours; return how many rows."""
+        return await merge_minutes(self._database, before, limit)
+
+    @retry_lost_transaction
+    async def delete_statistics_before(self, before: datetime, limit: int) -> int:
+        """Delete statistics from before; return how many rows."""
+        return await delete_before(self._database, before, limit)
+
+    @retry_lost_transaction
     async def delete_webhooks_before(self, before: datetime, limit: int) -> int:
         """Delete tombstones of which nothing is left, and replays that ended before."""
         empty = (
@@ -180,7 +192,7 @@ class SqlRetention(Retention):
             return (await connection.execute(deletion)).rowcount
 
 
-_USERS: Final = (deliveries, attempts, replays)
+_USERS: Final = (deliveries, attempts, replays, statistics)
 
 
 def _is_unused_by(table: sa.Table) -> sa.ColumnElement[bool]:

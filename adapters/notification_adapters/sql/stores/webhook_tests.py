@@ -9,6 +9,7 @@ from notification_adapters.sql.dialect import DeliveryUpdate
 from notification_adapters.sql.stores import health_rows
 from notification_adapters.sql.stores.outbox import OutboxRows
 from notification_adapters.sql.stores.request_records import RequestRecordRows
+from notification_adapters.sql.stores.statistics_rows import StatisticsRows
 from notification_adapters.sql.stores.webhook_rows import increment_revision
 from notification_adapters.sql.tables import deliveries
 from notification_core.concurrency.transactions import retry_lost_transaction
@@ -25,15 +26,23 @@ from notification_core.model.delivery import (
 from notification_core.model.delivery_transitions import after_test
 from notification_core.model.event import EventToStore
 from notification_core.model.request_records import RequestRecords
+from notification_core.model.statistics import CountsByWebhook
 from notification_core.ports.webhook_tests import WebhookTestStore
 
 
 class SqlWebhookTestStore(WebhookTestStore):
     """Keeps what webhooks are tried out with in a SQL database."""
 
-    def __init__(self, database: Database, records: RequestRecordRows, outbox: OutboxRows) -> None:
+    def __init__(
+        self,
+        database: Database,
+        records: RequestRecordRows,
+        outbox: OutboxRows,
+        statistics: StatisticsRows,
+    ) -> None:
         self._outbox = outbox
         self._database = database
+        self._statistics = statistics
         self._dialect = database.dialect
         self._records = records
 
@@ -76,7 +85,7 @@ class SqlWebhookTestStore(WebhookTestStore):
     async def finish(self, attempt: Attempt, records: RequestRecords = ()) -> bool:
         """Log the attempt, and let its delivery end as it did; tell whether that was done."""
         fence = Fence(attempt.delivery_id, attempt.environment_id, attempt.number, TEST_WORKER)
-        async with self._database.write_transaction() as connection:
+        async with self._statistics.write_transaction() as (connection, writer):
             await self._records.write(connection, records, replaces=True)
             now = await self._dialect.now(connection)
             (held,) = await self._dialect.lock_held(connection, [fence])
@@ -90,4 +99,7 @@ class SqlWebhookTestStore(WebhookTestStore):
                 key = attempt.environment_id, attempt.webhook_id
                 if await health_rows.heal(connection, [key], now, self._outbox):
                     await increment_revision(connection)
+            counts = CountsByWebhook()
+            counts.of(attempt.environment_id, attempt.webhook_id).count_attempt(attempt)
+            await self._statistics.add(connection, counts, now, writer)
         return True

@@ -13,6 +13,7 @@ from notification_adapters.sql.statements import Statement
 from notification_adapters.sql.stores import health_rows
 from notification_adapters.sql.stores.outbox import OutboxRows
 from notification_adapters.sql.stores.request_records import RequestRecordRows
+from notification_adapters.sql.stores.statistics_rows import StatisticsRows
 from notification_adapters.sql.stores.webhook_rows import (
     INCREMENT_REVISION,
     WebhookRows,
@@ -31,6 +32,7 @@ from notification_core.model.delivery import (
 from notification_core.model.outbox_message import webhook_disabled
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.signing_secret import SigningSecret
+from notification_core.model.statistics import CountsByWebhook
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.ports.webhooks import Snapshot, WebhookStore
 
@@ -55,12 +57,18 @@ class SqlWebhookStore(WebhookStore):
     """Keeps webhooks in a SQL database."""
 
     def __init__(
-        self, database: Database, rows: WebhookRows, records: RequestRecordRows, outbox: OutboxRows
+        self,
+        database: Database,
+        rows: WebhookRows,
+        records: RequestRecordRows,
+        outbox: OutboxRows,
+        statistics: StatisticsRows,
     ) -> None:
         self._outbox = outbox
         self._database = database
         self._rows = rows
         self._records = records
+        self._statistics = statistics
 
     async def environment_of(self, webhook_id: UUID) -> UUID:
         """Return the environment of a webhook."""
@@ -157,17 +165,21 @@ class SqlWebhookStore(WebhookStore):
             .where(*_living(key), sa.true() if version is None else webhooks.c.version == version)
             .values(deleted_at=now, updated_at=now, version=webhooks.c.version + 1)
         )
-        async with self._database.write_transaction() as connection:
+        async with self._statistics.write_transaction() as (connection, writer):
             await health_rows.forget(connection, key)
             if not (await connection.execute(bury)).rowcount:
                 raise await _why_not_changed(connection, key)
             # What is being attempted, and a first batch of what waits.
             dialect, end = self._database.dialect, (DeliveryState.CANCELLED, reason)
             storage_now = await dialect.now(connection)
-            await dialect.cancel_claimed(connection, webhook_id, reason, storage_now)
+            claimed = await dialect.cancel_claimed(connection, webhook_id, reason, storage_now)
             waiting = await dialect.lock_waiting(connection, webhook_id, _CANCELLED_AT_ONCE)
-            cancelled = [CancelledDelivery(handle, *end) for handle in waiting]
+            cancelled = [CancelledDelivery(handle, key, *end) for handle in waiting]
             await dialect.cancel_unsendable(connection, cancelled, storage_now)
+            if ended := claimed + len(cancelled):
+                counts = CountsByWebhook()
+                counts.of(*key).deliveries[DeliveryState.CANCELLED] = ended
+                await self._statistics.add(connection, counts, storage_now, writer)
             await self._records.write(connection, records)
             return await increment_revision(connection)
 

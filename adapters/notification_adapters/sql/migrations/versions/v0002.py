@@ -1,4 +1,4 @@
-"""Fields and health of webhooks, ordering, traces: what 0001's code neither reads nor writes."""
+"""What version 0002 adds: code of 0001 neither reads nor writes it."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -23,8 +23,10 @@ def upgrade() -> None:
         "replays",
         sa.Column("includes_filtered", sa.Boolean(), nullable=False, server_default=sa.true()),
     )
+    op.add_column("attempts", sa.Column("instance", sa.Text()))
     _add_ordering()
     _add_health()
+    _create_statistics()
 
 
 def _add_ordering() -> None:
@@ -75,3 +77,26 @@ def _add_health() -> None:
         sa.Column("probe_until", Instant()),
         sa.PrimaryKeyConstraint("webhook_id", "environment_id", name="webhook_health_pkey"),
     )
+
+
+def _create_statistics() -> None:
+    counts = (
+        *("attempts_succeeded", "attempts_failed", "attempts_interrupted"),
+        *("deliveries_succeeded", "deliveries_failed", "deliveries_skipped"),
+        "deliveries_cancelled",
+    )
+    op.create_table(
+        "statistics",
+        sa.Column("webhook_id", sa.Uuid(), nullable=False),
+        sa.Column("environment_id", sa.Uuid(), nullable=False),
+        sa.Column("bucket_start", Instant, nullable=False),
+        sa.Column("writer", sa.Uuid(), nullable=False),
+        sa.Column("minutes", sa.SmallInteger(), nullable=False),
+        *(sa.Column(name, sa.Integer(), nullable=False) for name in counts),
+        sa.Column("figures", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "webhook_id", "environment_id", "bucket_start", "writer", name="statistics_pkey"
+        ),
+        postgresql_with={"fillfactor": 50},
+    )
+    op.create_index("statistics_age", "statistics", ["minutes", "bucket_start"], unique=False)

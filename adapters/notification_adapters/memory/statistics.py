@@ -1,0 +1,42 @@
+"""Statistics in memory."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from notification_adapters.memory.state import MemoryState
+from notification_core.model.delivery import AttemptOutcome
+from notification_core.model.statistics import Counts, Period, Span
+from notification_core.ports.statistics import FailingWebhook, StatisticsStore
+
+
+class MemoryStatisticsStore(StatisticsStore):
+    """Reads what was counted in memory."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def read(
+        self, environment_id: UUID, webhook_id: UUID | None, period: Period
+    ) -> Mapping[datetime, Counts]:
+        """Return what was counted of a webhook, or of an environment, by bucket."""
+        buckets: defaultdict[datetime, Counts] = defaultdict(Counts)
+        for (environment, webhook, _, start), counts in self._state.statistics.items():
+            is_asked_for = environment == environment_id and webhook_id in {None, webhook}
+            if is_asked_for and period.since <= start < period.until:
+                buckets[period.span.start_of(start)].merge(counts)
+        return buckets
+
+    async def failing(self, since: datetime, limit: int) -> Sequence[FailingWebhook]:
+        """Return the webhooks of which most attempts have failed since then, the worst first."""
+        attempts: defaultdict[tuple[UUID, UUID], Counter[AttemptOutcome]] = defaultdict(Counter)
+        for (environment, webhook, span, start), counts in self._state.statistics.items():
+            if span is Span.MINUTE and start >= since:
+                attempts[webhook, environment].update(counts.attempts)
+        failing = [
+            FailingWebhook(*key, made[AttemptOutcome.FAILED], made[AttemptOutcome.SUCCEEDED])
+            for key, made in attempts.items()
+            if made[AttemptOutcome.FAILED]
+        ]
+        return sorted(failing, key=lambda webhook: (-webhook.failed, webhook.webhook_id))[:limit]

@@ -1,0 +1,179 @@
+"""Statistics on SQL: reading them, and merging minutes to hours."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notification_adapters.sql.database import Database
+from notification_adapters.sql.stores.statistics_rows import statistics_rows
+from notification_adapters.sql.tables import statistics, webhooks
+from notification_core.errors import Detail, InvalidPeriod
+from notification_core.model.delivery import AttemptOutcome, DeliveryState
+from notification_core.model.statistics import Counts, CountsByWebhook, Period, Span
+from notification_core.model.statistics_encoding import decode_into
+from notification_core.ports.statistics import MAX_ROWS, FailingWebhook, StatisticsStore
+
+_WEBHOOKS_AT_ONCE: Final = 50
+_MERGED: Final = UUID(int=0)
+"""Who has written what was merged."""
+
+_s, _w = statistics.c, webhooks.c
+_KEY: Final = (_s.webhook_id, _s.environment_id, _s.bucket_start, _s.writer)
+_MINUTE, _HOUR = 1, 60
+
+
+class SqlStatisticsStore(StatisticsStore):
+    """Reads statistics from a SQL database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def read(
+        self, environment_id: UUID, webhook_id: UUID | None, period: Period
+    ) -> Mapping[datetime, Counts]:
+        """Return what was counted of a webhook, or of an environment, by bucket."""
+        buckets: defaultdict[datetime, Counts] = defaultdict(Counts)
+        left = MAX_ROWS
+        # Not one transaction: what is counted meanwhile may be seen or not.
+        for webhook_ids in await self._webhooks(environment_id, webhook_id):
+            query = (
+                sa.select(statistics)
+                .where(
+                    _s.webhook_id.in_(webhook_ids),
+                    _s.environment_id == environment_id,
+                    _s.bucket_start >= period.since,
+                    _s.bucket_start < period.until,
+                )
+                .limit(left + 1)
+            )
+            async with self._database.query() as connection:
+                rows = (await connection.execute(query)).all()
+            left -= len(rows)
+            if left < 0:
+                message = (
+                    f"There are more than {MAX_ROWS:,} rows of statistics for this time. Ask for a "
+                    "shorter one, or for one webhook."
+                )
+                raise InvalidPeriod(message, [Detail("since", message)])
+            for row in rows:
+                add_row(buckets[period.span.start_of(row.bucket_start)], row)
+        return buckets
+
+    async def failing(self, since: datetime, limit: int) -> Sequence[FailingWebhook]:
+        """Return the webhooks of which most attempts have failed since then, the worst first."""
+        latest = (
+            sa.select(statistics)
+            .where(_s.minutes == _MINUTE, _s.bucket_start >= since)
+            .order_by(_s.bucket_start.desc())
+            .limit(MAX_ROWS)
+            .subquery()
+        ).c
+        failed, succeeded = (
+            sa.func.sum(latest.attempts_failed),
+            sa.func.sum(latest.attempts_succeeded),
+        )
+        query = (
+            sa.select(latest.webhook_id, latest.environment_id, failed, succeeded)
+            .group_by(latest.webhook_id, latest.environment_id)
+            .having(failed > 0)
+            .order_by(failed.desc(), latest.webhook_id)
+            .limit(limit)
+        )
+        async with self._database.query() as connection:
+            return [FailingWebhook(*row) for row in await connection.execute(query)]
+
+    async def _webhooks(
+        self, environment_id: UUID, webhook_id: UUID | None
+    ) -> Sequence[Sequence[UUID]]:
+        """Return the ids of a webhook, or of all of an environment, tombstones too, in batches."""
+        if webhook_id is not None:
+            return [[webhook_id]]
+        query = sa.select(_w.webhook_id).where(_w.environment_id == environment_id)
+        async with self._database.query() as connection:
+            ids = (await connection.execute(query.order_by(_w.webhook_id))).scalars().all()
+        return [
+            ids[start : start + _WEBHOOKS_AT_ONCE]
+            for start in range(0, len(ids), _WEBHOOKS_AT_ONCE)
+        ]
+
+
+def add_row(counts: Counts, row: Any) -> None:
+    """Add what a row has to counts."""
+    counts.attempts += Counter(
+        {
+            AttemptOutcome.SUCCEEDED: row.attempts_succeeded,
+            AttemptOutcome.FAILED: row.attempts_failed,
+            AttemptOutcome.INTERRUPTED: row.attempts_interrupted,
+        }
+    )
+    counts.deliveries += Counter(
+        {
+            DeliveryState.SUCCEEDED: row.deliveries_succeeded,
+            DeliveryState.FAILED: row.deliveries_failed,
+            DeliveryState.SKIPPED: row.deliveries_skipped,
+            DeliveryState.CANCELLED: row.deliveries_cancelled,
+        }
+    )
+    decode_into(counts, row.figures)
+
+
+async def merge_minutes(database: Database, before: datetime, limit: int) -> int:
+    """Merge the first minutes from before to their hours; return how many rows."""
+    old = (
+        sa.select(statistics)
+        .where(_s.minutes == _MINUTE, _s.bucket_start < before)
+        .order_by(_s.bucket_start)
+        .limit(limit)
+    )
+    async with database.query() as connection:
+        if (await connection.execute(old.limit(1))).first() is None:
+            return 0
+    async with database.write_transaction() as connection:
+        rows = (await connection.execute(old.with_for_update(skip_locked=True))).all()
+        by_hour: defaultdict[datetime, CountsByWebhook] = defaultdict(CountsByWebhook)
+        for row in rows:
+            hour = by_hour[Span.HOUR.start_of(row.bucket_start)]
+            add_row(hour.of(row.environment_id, row.webhook_id), row)
+        merged = [
+            row
+            for hour, counts in by_hour.items()
+            for row in statistics_rows(counts, hour, _MERGED, Span.HOUR)
+        ]
+        if merged:
+            await database.dialect.add_statistics(connection, sorted(merged))
+        await _delete(connection, rows)
+    return len(rows)
+
+
+async def delete_before(database: Database, before: datetime, limit: int) -> int:
+    """Delete the first hours and minutes from before; return how many rows."""
+    deleted = 0
+    for minutes in (_MINUTE, _HOUR):
+        old = (
+            sa.select(*_KEY)
+            .where(_s.minutes == minutes, _s.bucket_start < before)
+            .order_by(_s.bucket_start)
+            .limit(limit - deleted)
+        )
+        async with database.read_transaction() as connection:
+            rows = (await connection.execute(old)).all()
+        if rows:
+            async with database.write_transaction() as connection:
+                deleted += await _delete(connection, rows)
+    return deleted
+
+
+async def _delete(connection: AsyncConnection, rows: Iterable[Any]) -> int:
+    # In the order in which they are written.
+    keys = sorted(
+        (row.webhook_id, row.environment_id, row.bucket_start, row.writer) for row in rows
+    )
+    if not keys:
+        return 0
+    deletion = sa.delete(statistics).where(sa.tuple_(*_KEY).in_(keys))
+    return (await connection.execute(deletion)).rowcount

@@ -1,0 +1,142 @@
+"""Statistics as bytes: what is too much for a column of its own.
+
+A sequence of records, so that what is added later is simply written behind: a tag, of which the
+upper half is the version and the lower half what is counted; the length of what follows; then pairs
+of a number, one byte, and how often it was counted. Lengths and counts are written seven bits a
+byte, the lowest first, with the highest bit set in all but the last (LEB128).
+
+A record of an unknown tag, of a later version, is left as it is.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from typing import Final
+
+from notification_core.model.delivery import Attempt, ErrorCode
+from notification_core.model.histogram import bucket_of
+from notification_core.model.statistics import Counts
+
+DURATIONS: Final = 0x11
+DELIVERY_TIMES: Final = 0x12
+ERRORS: Final = 0x13
+
+# Numbers are stored: what has one keeps it.
+_NUMBERS: Final = {
+    ErrorCode.TIMEOUT: 1,
+    ErrorCode.DNS: 2,
+    ErrorCode.CONNECT: 3,
+    ErrorCode.TLS: 4,
+    ErrorCode.DESTINATION_NOT_ALLOWED: 5,
+    ErrorCode.REDIRECT_NOT_FOLLOWED: 6,
+    ErrorCode.INVALID_RESPONSE: 7,
+    ErrorCode.HTTP_STATUS: 8,
+    ErrorCode.GONE: 9,
+    ErrorCode.INTERRUPTED: 10,
+}
+_ERRORS: Final = {number: code for code, number in _NUMBERS.items()}
+_MORE: Final = 0x80
+"""The bit of a byte that says that a number goes on in the next one."""
+
+
+def encode(counts: Counts) -> bytes:
+    """Return the histograms and the errors of what was counted."""
+    errors = Counter({_NUMBERS[code]: count for code, count in counts.errors.items()})
+    return b"".join(
+        record(tag, numbers)
+        for tag, numbers in (
+            (DURATIONS, counts.durations),
+            (DELIVERY_TIMES, counts.delivery_times),
+            (ERRORS, errors),
+        )
+        if numbers
+    )
+
+
+def encode_attempt(attempt: Attempt) -> bytes:
+    """Return the same of one attempt, which is all that was counted."""
+    bucket = None if attempt.duration is None else bucket_of(attempt.duration)
+    return _encode_attempt(bucket, None if attempt.error is None else attempt.error.code)
+
+
+@cache
+def _encode_attempt(bucket: int | None, code: ErrorCode | None) -> bytes:
+    counts = Counts()
+    if bucket is not None:
+        counts.durations[bucket] = 1
+    if code is not None:
+        counts.errors[code] = 1
+    return encode(counts)
+
+
+def record(tag: int, numbers: Counter[int]) -> bytes:
+    """Return one record."""
+    body = bytearray()
+    for number in sorted(numbers):
+        body.append(number)
+        body += _varint(numbers[number])
+    return bytes([tag]) + _varint(len(body)) + body
+
+
+def decode_into(counts: Counts, encoded: bytes) -> None:
+    """Add what is encoded to counts; pass over records of later versions."""
+    for tag, body in _records(encoded):
+        if tag == DURATIONS:
+            counts.durations.update(_numbers(body))
+        elif tag == DELIVERY_TIMES:
+            counts.delivery_times.update(_numbers(body))
+        elif tag == ERRORS:
+            for number, count in _numbers(body).items():
+                # A later version may know more of them.
+                if number in _ERRORS:
+                    counts.errors[_ERRORS[number]] += count
+
+
+def compact(encoded: bytes) -> bytes:
+    """Return the same as one record of each tag; those of later versions follow as they are."""
+    merged: dict[int, Counter[int]] = {}
+    foreign = bytearray()
+    for tag, body in _records(encoded):
+        if tag in {DURATIONS, DELIVERY_TIMES, ERRORS}:
+            merged.setdefault(tag, Counter()).update(_numbers(body))
+        else:
+            foreign.append(tag)
+            foreign += _varint(len(body)) + body
+    return b"".join(record(tag, merged[tag]) for tag in sorted(merged)) + foreign
+
+
+def _records(encoded: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    while at < len(encoded):
+        tag = encoded[at]
+        length, start = _read_varint(encoded, at + 1)
+        at = start + length
+        yield tag, encoded[start:at]
+
+
+def _numbers(body: bytes) -> Counter[int]:
+    numbers: Counter[int] = Counter()
+    at = 0
+    while at < len(body):
+        number = body[at]
+        count, at = _read_varint(body, at + 1)
+        numbers[number] += count
+    return numbers
+
+
+def _varint(number: int) -> bytes:
+    written = bytearray()
+    while number >= _MORE:
+        written.append(number % _MORE | _MORE)
+        number >>= 7
+    written.append(number)
+    return bytes(written)
+
+
+def _read_varint(encoded: bytes, at: int) -> tuple[int, int]:
+    """Return the number that is written at a place, and where the next thing begins."""
+    number = shift = 0
+    while (byte := encoded[at]) & _MORE:
+        number |= byte % _MORE << shift
+        shift, at = shift + 7, at + 1
+    return number | byte << shift, at + 1

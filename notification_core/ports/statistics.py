@@ -1,0 +1,50 @@
+"""Reading statistics: what was counted of webhooks, and when."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from attrs import frozen
+
+from notification_core.model.statistics import Counts, Period
+
+MAX_ROWS = 100_000
+"""How many rows one question may be about."""
+
+
+@frozen
+class FailingWebhook:
+    """How many attempts of a webhook have failed lately, and how many have succeeded."""
+
+    webhook_id: UUID
+    environment_id: UUID
+    failed: int
+    succeeded: int
+
+
+class StatisticsStore(Protocol):
+    """Reads what the other stores have counted. All raise :class:`StorageUnavailable`.
+
+    An attempt is counted in the transaction that logs it, a delivery in the one that ends it, so
+    what was rolled back or fenced off is not counted, and what was committed is counted once.
+    """
+
+    @abstractmethod
+    async def read(
+        self, environment_id: UUID, webhook_id: UUID | None, period: Period
+    ) -> Mapping[datetime, Counts]:
+        """Return what was counted of a webhook, by the buckets of the period, empty ones left out.
+
+        Without a webhook it is the sum over all of the environment, those included that are
+        deleted. Minutes older than :data:`MINUTES_KEPT` are found as part of their hours only.
+        Raises :class:`InvalidPeriod` for more than :data:`MAX_ROWS` rows.
+        """
+
+    @abstractmethod
+    async def failing(self, since: datetime, limit: int) -> Sequence[FailingWebhook]:
+        """Return the webhooks of which most attempts have failed since then, the worst first.
+
+        Of no more than :data:`MAX_ROWS` rows, the latest.
+        """

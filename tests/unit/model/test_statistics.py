@@ -1,0 +1,153 @@
+"""Statistics: what is counted, how it is merged and encoded, and how exact percentiles are."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from math import ceil
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notification_core.model.delivery import AttemptOutcome, DeliveryState, ErrorCode
+from notification_core.model.histogram import BOUNDS, BUCKETS, bucket_of, quantile
+from notification_core.model.statistics import Counts, Percentiles, Period, Span, sum_of
+from notification_core.model.statistics_encoding import (
+    DURATIONS,
+    compact,
+    decode_into,
+    encode,
+    record,
+)
+from tests.support.samples import a_result, a_webhook
+
+YEAR_MS = 365 * 24 * 3600 * 1000
+DURATION = st.floats(0, YEAR_MS).map(lambda ms: timedelta(milliseconds=ms))
+COUNTER = st.dictionaries(st.integers(0, BUCKETS - 1), st.integers(1, 10**6)).map(Counter)
+
+
+@st.composite
+def counts(draw: st.DrawFn) -> Counts:
+    """Return what somebody may have counted."""
+    outcomes = st.dictionaries(st.sampled_from(AttemptOutcome), st.integers(1, 10**6))
+    errors = st.dictionaries(st.sampled_from(ErrorCode), st.integers(1, 10**6))
+    final = [state for state in DeliveryState if state is not DeliveryState.PENDING]
+    ends = st.dictionaries(st.sampled_from(final), st.integers(1, 10**6))
+    return Counts(
+        Counter(draw(outcomes)),
+        Counter(draw(errors)),
+        Counter(draw(ends)),
+        draw(COUNTER),
+        draw(COUNTER),
+    )
+
+
+@given(st.lists(DURATION, min_size=1), st.floats(0.001, 1))
+def test_a_percentile_is_at_most_5_percent_off(durations: list[timedelta], fraction: float) -> None:
+    """From 1 ms on; of what is shorter it is known that it is."""
+    true = sorted(durations)[max(1, ceil(fraction * len(durations))) - 1]
+    found = quantile(Counter(map(bucket_of, durations)), fraction)
+    assert found is not None
+    if true <= timedelta(milliseconds=1):
+        assert found == timedelta(milliseconds=1)
+    else:
+        assert abs(found - true) <= 0.05 * true
+
+
+def test_buckets_reach_from_a_millisecond_to_a_year() -> None:
+    """Each duration has its bucket, odd ones too."""
+    assert bucket_of(timedelta(seconds=-1)) == bucket_of(timedelta(milliseconds=1)) == 0
+    assert bucket_of(timedelta(microseconds=1001)) == 1
+    assert timedelta(microseconds=BOUNDS[-1]) > timedelta(days=365)
+    assert bucket_of(timedelta.max) == BUCKETS - 1
+
+
+def test_nothing_has_no_percentiles() -> None:
+    """Rather than a zero that nobody measured."""
+    assert quantile(Counter(), 0.5) is None
+    assert Percentiles.of(Counter()) is None
+
+
+@given(counts(), counts(), counts())
+def test_merging_is_associative_and_commutative(one: Counts, two: Counts, three: Counts) -> None:
+    """So it does not matter which rows are merged first."""
+    assert sum_of([sum_of([one, two]), three]) == sum_of([one, sum_of([two, three])])
+    assert sum_of([one, two]) == sum_of([two, one])
+    assert sum_of([one]) == one
+
+
+@given(st.lists(counts(), max_size=4))
+def test_what_is_appended_adds_up(all_counts: list[Counts]) -> None:
+    """Encoded one behind the other, compacted or not, they are the sum."""
+    appended = b"".join(map(encode, all_counts))
+    for encoded in (appended, compact(appended), compact(compact(appended))):
+        read = Counts()
+        decode_into(read, encoded)
+        total = sum_of(all_counts)
+        assert (read.errors, read.durations, read.delivery_times) == (
+            total.errors,
+            total.durations,
+            total.delivery_times,
+        )
+    assert len(compact(appended)) <= len(appended)
+
+
+def test_what_a_later_version_writes_is_passed_over_and_kept() -> None:
+    """Processes of two versions work side by side."""
+    later, ours = b"\x21\x81\x00" + b"x" + b"\x14\x00", record(DURATIONS, Counter({7: 300}))
+    read = Counts()
+    decode_into(read, later + ours)
+    assert read.durations == {7: 300}
+    assert compact(ours + later + ours) == record(DURATIONS, Counter({7: 600})) + (
+        b"\x21\x01x\x14\x00"
+    )
+
+
+def test_an_error_code_of_a_later_version_is_passed_over() -> None:
+    """Its attempt is counted as failed all the same."""
+    read = Counts()
+    decode_into(read, bytes([0x13, 4, 1, 5, 200, 1]))
+    assert read.errors == {ErrorCode.TIMEOUT: 5}
+
+
+def test_every_error_code_has_its_number() -> None:
+    """A new one needs a number of its own."""
+    for code in ErrorCode:
+        read = Counts()
+        decode_into(read, encode(Counts(errors=Counter({code: 1}))))
+        assert read.errors == {code: 1}
+
+
+def test_attempts_and_ends_are_counted() -> None:
+    """By outcome, error, and final state."""
+    counted = Counts()
+    counted.count_attempt(a_result(a_webhook()).attempt)
+    counted.count_attempt(a_result(a_webhook(), error=ErrorCode.TLS).attempt)
+    counted.count_end(DeliveryState.FAILED)
+    counted.count_end(DeliveryState.SUCCEEDED, timedelta(seconds=1))
+    counted.count_end(DeliveryState.SUCCEEDED, timedelta(seconds=1))
+    assert counted == Counts(
+        Counter({AttemptOutcome.SUCCEEDED: 1, AttemptOutcome.FAILED: 1}),
+        Counter({ErrorCode.TLS: 1}),
+        Counter({DeliveryState.FAILED: 1, DeliveryState.SUCCEEDED: 2}),
+        delivery_times=Counter({bucket_of(timedelta(seconds=1)): 2}),
+    )
+
+
+@pytest.mark.parametrize("span", Span)
+@given(at=st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1)))  # noqa: DTZ001 - hypothesis wants them naive
+def test_a_bucket_begins_at_most_its_length_before(span: Span, at: datetime) -> None:
+    """And at a round time of UTC."""
+    instant = at.replace(tzinfo=UTC)
+    start = span.start_of(instant)
+    assert timedelta() <= instant - start < span.length
+    assert span.start_of(start) == start
+
+
+def test_a_period_covers_what_it_is_asked_for() -> None:
+    """It has whole buckets only."""
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    hour, second = timedelta(hours=1), timedelta(seconds=1)
+    assert Period.covering(noon, noon + hour, Span.HOUR).buckets == 1
+    period = Period.covering(noon - second, noon + second, Span.HOUR)
+    assert list(period.starts) == [noon - hour, noon]
+    assert period.until == noon + hour
