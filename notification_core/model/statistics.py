@@ -94,7 +94,7 @@ def count_skips(deliveries: Iterable[NewDelivery]) -> CountsByWebhook:
     return counts
 
 
-class Span(StrEnum):
+class BucketSize(StrEnum):
     """How much time one bucket of statistics covers: days are those of UTC."""
 
     MINUTE = "minute"
@@ -104,7 +104,11 @@ class Span(StrEnum):
     @property
     def length(self) -> timedelta:
         """How long it is."""
-        return {Span.MINUTE: MINUTE, Span.HOUR: HOUR, Span.DAY: timedelta(days=1)}[self]
+        return {
+            BucketSize.MINUTE: MINUTE,
+            BucketSize.HOUR: HOUR,
+            BucketSize.DAY: timedelta(days=1),
+        }[self]
 
     def start_of(self, at: datetime) -> datetime:
         """Return when the bucket that an instant is in begins."""
@@ -117,10 +121,10 @@ class Period:
 
     since: datetime
     until: datetime
-    span: Span
+    span: BucketSize
 
     @classmethod
-    def covering(cls, since: datetime, until: datetime, span: Span) -> Self:
+    def covering(cls, since: datetime, until: datetime, span: BucketSize) -> Self:
         """Return the shortest period that all of this time is in."""
         end = span.start_of(until)
         return cls(span.start_of(since), end if end == until else end + span.length, span)
@@ -161,4 +165,4 @@ def sum_of(all_counts: Iterable[Counts]) -> Counts:
 
 def merge_before(now: datetime) -> datetime:
     """Return the instant before which minutes are merged: a full hour."""
-    return Span.HOUR.start_of(now - MINUTES_KEPT)
+    return BucketSize.HOUR.start_of(now - MINUTES_KEPT)

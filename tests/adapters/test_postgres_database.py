@@ -11,10 +11,10 @@ from attrs import evolve, frozen
 
 from notification_adapters.clock import SystemClock
 from notification_adapters.sql import SqlStorage
+from notification_adapters.sql.installation_tables import webhooks_revision
 from notification_adapters.sql.postgres import Server, pool
 from notification_adapters.sql.postgres.driver import driver_of, run
 from notification_adapters.sql.postgres.errors import map_errors
-from notification_adapters.sql.tables import webhooks_revision
 from notification_core.errors import (
     InvalidInput,
     StorageUnavailable,

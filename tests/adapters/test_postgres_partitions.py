@@ -9,7 +9,7 @@ from attrs import evolve
 
 from notification_adapters.memory import ManualClock
 from notification_adapters.sql.postgres import open_postgres
-from notification_adapters.sql.tables import metadata
+from notification_adapters.sql.tables import SCHEMA
 from notification_core.concurrency.ids import IdGenerator
 from tests.contracts.conftest import harness_of
 from tests.contracts.harness import Harness, sql_probe, standing_still
@@ -25,7 +25,7 @@ from tests.support.postgres_server import CIPHER, PostgresServer
 
 PARTITIONS = 3
 OF_A_TENANT = [
-    table.name for table in metadata.sorted_tables if "environment_id" in table.primary_key.columns
+    table.name for table in SCHEMA.sorted_tables if "environment_id" in table.primary_key.columns
 ]
 
 

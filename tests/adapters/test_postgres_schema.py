@@ -16,7 +16,7 @@ from notification_adapters.sql.postgres import (
     open_postgres,
     open_postgres_database,
 )
-from notification_adapters.sql.tables import metadata
+from notification_adapters.sql.tables import SCHEMA
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.encryption.cipher import Cipher
 from notification_core.errors import (
@@ -139,7 +139,7 @@ async def test_the_migrations_make_the_schema_that_the_tables_say(
             open_postgres_database(postgres.server(plain)) as database,
             database.write_transaction() as connection,
         ):
-            await connection.run_sync(metadata.create_all)
+            await connection.run_sync(SCHEMA.create_all)
         assert await place.look() == await Place(postgres, plain).look()
 
 

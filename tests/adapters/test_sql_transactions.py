@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.tables import webhooks_revision
+from notification_adapters.sql.installation_tables import webhooks_revision
 from notification_core.errors import StorageUnavailable
 from notification_core.model.event import Arrival
 from tests.adapters.sql_storages import ENVIRONMENT_ID, add_webhook, event, ingest

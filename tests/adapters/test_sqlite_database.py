@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from notification_adapters.sql import SqlStorage
+from notification_adapters.sql.installation_tables import webhooks_revision
 from notification_adapters.sql.sqlite.connections import SqliteConnection, SqlitePool, driver_of
 from notification_adapters.sql.sqlite.database import READERS
 from notification_adapters.sql.sqlite.errors import CommitFailed, map_errors
-from notification_adapters.sql.tables import webhooks_revision
 from notification_core.errors import StorageUnavailable, StorageUnusable, UnknownCommit
 from notification_core.model.event import Arrival
 from tests.adapters.sql_storages import database, event, ingest, opened

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from notification_adapters.clock import SystemClock
 from notification_adapters.sql.migrations import upgrading
 from notification_adapters.sql.sqlite import migrate_sqlite, open_sqlite, open_sqlite_database
-from notification_adapters.sql.tables import metadata
+from notification_adapters.sql.tables import SCHEMA
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.encryption.cipher import Cipher
 from notification_core.errors import (
@@ -87,7 +87,7 @@ async def test_the_migrations_make_the_schema_that_the_tables_say(tmp_path: Path
     await migrate_sqlite(database(tmp_path), CIPHER)
     plain = tmp_path / "plain.sqlite"
     engine = sa.create_engine(f"sqlite:///{plain}")
-    metadata.create_all(engine)
+    SCHEMA.create_all(engine)
     engine.dispose()
     migrated = _structure(database(tmp_path))
     assert "version_num" in str(migrated.pop("notification_schema"))

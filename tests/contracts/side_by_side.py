@@ -25,7 +25,7 @@ from notification_core.model.erasure import Erasure
 from notification_core.model.read_models import DeliveryView, EventSummary
 from notification_core.model.replay import Replay
 from notification_core.model.signing_key import SigningKey
-from notification_core.model.statistics import Counts, Period, Span
+from notification_core.model.statistics import BucketSize, Counts, Period
 from notification_core.model.webhook import Webhook
 from notification_core.ports.backlog import BacklogSize
 from notification_core.ports.storage import Storage
@@ -225,7 +225,7 @@ async def _statistics(
     harness: Harness, environment_id: UUID, webhook_id: UUID | None
 ) -> Mapping[datetime, Counts]:
     now = harness.clock.now()
-    period = Period.covering(now - timedelta(days=1), now, Span.MINUTE)
+    period = Period.covering(now - timedelta(days=1), now, BucketSize.MINUTE)
     counts = await harness.storage.statistics.read(environment_id, webhook_id, period)
     return dict(counts)
 

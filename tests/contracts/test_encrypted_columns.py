@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.memory import ManualClock
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.tables import ENCRYPTED, instance, webhooks
+from notification_adapters.sql.installation_tables import instance
+from notification_adapters.sql.tables import ENCRYPTED, webhooks
 from notification_core.encryption.cipher import Cipher
 from notification_core.encryption.reencryption import Reencryption, Rekeyed
 from notification_core.errors import (

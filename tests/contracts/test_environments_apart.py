@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from attrs import evolve, frozen
 
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.tables import metadata
+from notification_adapters.sql.tables import SCHEMA
 from notification_core import ports
 from notification_core.errors import EventGone
 from notification_core.model.delivery import Failed
@@ -208,7 +208,7 @@ async def _rows(harness: Harness) -> Sequence[object]:
     assert isinstance(harness.storage, SqlStorage)
     found: list[object] = []
     async with harness.storage.database.read_transaction() as connection:
-        for table in metadata.sorted_tables:
+        for table in SCHEMA.sorted_tables:
             if "environment_id" in table.c:
                 its = sa.select(table).where(table.c.environment_id == harness.environment_id)
                 found += sorted(map(repr, await connection.execute(its)))

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from attrs import evolve
 
 from notification_adapters.sql import SqlStorage
-from notification_adapters.sql.tables import metadata
+from notification_adapters.sql.tables import SCHEMA
 from notification_core.errors import ErasureNotFound, EventNotFound, WebhookNotFound
 from notification_core.model.circuit_breaker import CircuitBreaker
 from notification_core.model.delivery import AttemptError, ErrorCode, Failed, Retry
@@ -67,7 +67,7 @@ async def _rows(harness: Harness, environment_id: UUID) -> dict[str, int]:
     assert isinstance(harness.storage, SqlStorage)
     found = {}
     async with harness.storage.database.read_transaction() as connection:
-        for table in metadata.tables.values():
+        for table in SCHEMA.tables.values():
             if "environment_id" in table.c and table.name not in OF_NO_ENVIRONMENT:
                 count = sa.select(sa.func.count()).where(table.c.environment_id == environment_id)
                 found[table.name] = (await connection.execute(count)).scalar_one()

@@ -24,7 +24,7 @@ from notification_core.model.delivery import (
     Retry,
 )
 from notification_core.model.histogram import bucket_of
-from notification_core.model.statistics import Counts, Period, Span, merge_before, sum_of
+from notification_core.model.statistics import BucketSize, Counts, Period, merge_before, sum_of
 from notification_core.model.webhook import Webhook
 from tests.contracts.harness import DELAY, Harness
 
@@ -34,14 +34,16 @@ DURATION = bucket_of(timedelta(microseconds=12345))
 """Of the harness's attempts."""
 
 
-def _period(harness: Harness, span: Span = Span.MINUTE, back: timedelta = DAY) -> Period:
+def _period(
+    harness: Harness, span: BucketSize = BucketSize.MINUTE, back: timedelta = DAY
+) -> Period:
     now = harness.clock.now()
     return Period.covering(now - back, now + MINUTE, span)
 
 
 async def _total(harness: Harness, webhook: Webhook | None) -> Counts:
     webhook_id = None if webhook is None else webhook.webhook_id
-    period = _period(harness, Span.HOUR, 10 * DAY)
+    period = _period(harness, BucketSize.HOUR, 10 * DAY)
     store = harness.rival.statistics
     return sum_of((await store.read(harness.environment_id, webhook_id, period)).values())
 
@@ -178,7 +180,7 @@ async def test_a_webhook_test_counts_as_an_attempt_alone(harness: Harness) -> No
 
 async def test_counts_are_those_of_their_minute(harness: Harness) -> None:
     webhook = await harness.webhook()
-    start = Span.MINUTE.start_of(harness.clock.now())
+    start = BucketSize.MINUTE.start_of(harness.clock.now())
     for _ in range(2):
         await harness.finish(await harness.begin(webhook))
     await harness.clock.advance(60)
@@ -189,9 +191,9 @@ async def test_counts_are_those_of_their_minute(harness: Harness) -> None:
         start: 2,
         start + MINUTE: 1,
     }
-    only = Period(start, start + MINUTE, Span.MINUTE)
+    only = Period(start, start + MINUTE, BucketSize.MINUTE)
     assert list(await harness.storage.statistics.read(*key, only)) == [start]
-    days = await harness.storage.statistics.read(*key, _period(harness, Span.DAY))
+    days = await harness.storage.statistics.read(*key, _period(harness, BucketSize.DAY))
     assert sum_of(days.values()).attempts == {AttemptOutcome.SUCCEEDED: 3}
 
 
@@ -224,7 +226,7 @@ async def test_merging_changes_no_figure(harness: Harness) -> None:
     hours = await harness.storage.statistics.read(
         harness.environment_id, other.webhook_id, _period(harness, back=10 * DAY)
     )
-    assert all(Span.HOUR.start_of(start) == start for start in hours)
+    assert all(BucketSize.HOUR.start_of(start) == start for start in hours)
     assert sum(counts.attempts.total() for counts in hours.values()) == 70
 
 
@@ -232,7 +234,7 @@ async def test_what_is_too_old_is_deleted(harness: Harness) -> None:
     webhook = await harness.webhook()
     await harness.finish(await harness.begin(webhook))
     await harness.clock.advance(3600)
-    now = Span.MINUTE.start_of(harness.clock.now())
+    now = BucketSize.MINUTE.start_of(harness.clock.now())
     await harness.finish(await harness.begin(webhook))
     await harness.storage.retention.merge_statistics(now, 100)
     assert await harness.storage.retention.delete_statistics_before(now - DAY, 100) == 0
@@ -247,7 +249,7 @@ async def test_the_webhooks_that_fail_most_are_named(harness: Harness) -> None:
     long_ago = harness.clock.now()
     await harness.finish(await harness.begin(good), Failed())
     await harness.clock.advance(3600)
-    since = Span.MINUTE.start_of(harness.clock.now())
+    since = BucketSize.MINUTE.start_of(harness.clock.now())
     for webhook, failures in ((bad, 1), (worse, 2)):
         await harness.finish(await harness.begin(webhook))
         for _ in range(failures):

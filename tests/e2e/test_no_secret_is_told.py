@@ -17,7 +17,8 @@ import aiohttp
 import pytest
 from attrs import frozen
 
-from notification_adapters.sql.tables import ENCRYPTED, instance, metadata
+from notification_adapters.sql.installation_tables import instance
+from notification_adapters.sql.tables import ENCRYPTED, SCHEMA
 from notification_core.encryption.cipher import Cipher
 from notification_core.webhooks.webhooks import WebhookDraft
 from notification_entrypoints import embedded
@@ -231,7 +232,7 @@ async def _rows(place: ServerPlace) -> Mapping[str, str]:
     async with place.postgres.connected(place.database) as connection:
         return {
             f"table {name}": str(await connection.fetch(f'SELECT "{name}"::text FROM "{name}"'))  # noqa: S608 - our own tables
-            for name in metadata.tables
+            for name in SCHEMA.tables
         }
 
 
@@ -239,7 +240,7 @@ async def _encrypted(place: ServerPlace) -> AbstractSet[str]:
     """Return every column that holds an encrypted text."""
     columns: set[str] = set()
     async with place.postgres.connected(place.database) as connection:
-        for name in metadata.tables:
+        for name in SCHEMA.tables:
             rows = await connection.fetch(f'SELECT row_to_json("{name}") FROM "{name}"')  # noqa: S608 - our own tables
             columns |= {
                 f"{name}.{column}"

@@ -7,7 +7,7 @@ from notification_adapters.memory.state import MemoryState, StoredDelivery
 from notification_core.concurrency.ids import earliest_id
 from notification_core.model.event import EventKey
 from notification_core.model.replay import ReplayState
-from notification_core.model.statistics import Counts, Span
+from notification_core.model.statistics import BucketSize, Counts
 from notification_core.ports.retention import FIRST_WEBHOOK, EventMark, Retention, Swept
 
 
@@ -80,11 +80,13 @@ class MemoryRetention(Retention):
         """Merge minutes from before to hours."""
         async with self._state.writing:
             old = [
-                key for key in self._state.statistics if key[2] is Span.MINUTE and key[3] < before
+                key
+                for key in self._state.statistics
+                if key[2] is BucketSize.MINUTE and key[3] < before
             ]
             for key in old[:limit]:
                 environment_id, webhook_id, _, minute = key
-                hour = environment_id, webhook_id, Span.HOUR, Span.HOUR.start_of(minute)
+                hour = environment_id, webhook_id, BucketSize.HOUR, BucketSize.HOUR.start_of(minute)
                 counts = self._state.statistics.pop(key)
                 self._state.statistics.setdefault(hour, Counts()).merge(counts)
         return len(old[:limit])

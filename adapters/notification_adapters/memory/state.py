@@ -41,11 +41,11 @@ from notification_core.model.request_records import (
     StoredResponse,
 )
 from notification_core.model.signing_key import SigningKey
-from notification_core.model.statistics import Counts, Span
+from notification_core.model.statistics import BucketSize, Counts
 from notification_core.model.webhook import Webhook
 from notification_core.ports.dead_letters import StoredDeadLetter
 
-StatisticsKey = tuple[UUID, UUID, Span, datetime]
+StatisticsKey = tuple[UUID, UUID, BucketSize, datetime]
 """(environment id, webhook id, minute or hour, when it begins)"""
 
 
@@ -193,7 +193,7 @@ class MemoryState:
 
     def counts(self, environment_id: UUID, webhook_id: UUID, now: datetime) -> Counts:
         """Return what was counted of a webhook in the minute of an instant, to be added to."""
-        key = environment_id, webhook_id, Span.MINUTE, Span.MINUTE.start_of(now)
+        key = environment_id, webhook_id, BucketSize.MINUTE, BucketSize.MINUTE.start_of(now)
         return self.statistics.setdefault(key, Counts())
 
     def change(self, webhook: Webhook) -> int:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from notification_adapters.memory.state import MemoryState
 from notification_core.model.delivery import AttemptOutcome
-from notification_core.model.statistics import Counts, Period, Span
+from notification_core.model.statistics import BucketSize, Counts, Period
 from notification_core.ports.statistics import FailingWebhook, StatisticsStore
 
 
@@ -32,7 +32,7 @@ class MemoryStatisticsStore(StatisticsStore):
         """Return the webhooks of which most attempts have failed since then, the worst first."""
         attempts: defaultdict[tuple[UUID, UUID], Counter[AttemptOutcome]] = defaultdict(Counter)
         for (environment, webhook, span, start), counts in self._state.statistics.items():
-            if span is Span.MINUTE and start >= since:
+            if span is BucketSize.MINUTE and start >= since:
                 attempts[webhook, environment].update(counts.attempts)
         failing = [
             FailingWebhook(*key, made[AttemptOutcome.FAILED], made[AttemptOutcome.SUCCEEDED])

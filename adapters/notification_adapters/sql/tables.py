@@ -1,4 +1,4 @@
-"""The schema: one for SQLite and PostgreSQL.
+"""The tables of tenants: one schema for SQLite and PostgreSQL.
 
 Every table of a tenant has the primary key (id, environment_id), the id first (of an attempt: its
 delivery and number), and every unique constraint includes the environment, so that the tables can
@@ -11,15 +11,9 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from notification_adapters.sql import health_table
+from notification_adapters.sql import installation_tables  # noqa: F401 - they are of the schema, too
 from notification_adapters.sql.instants import Instant
-
-KEY_TEXT: Final = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
-"""Text of an index: compared by its bytes, as SQLite and Python do.
-
-By the rules of a language a comparison takes PostgreSQL longer, and an update of the system's
-library may change these rules, under which an index is not in order any more.
-"""
+from notification_adapters.sql.metadata import KEY_TEXT, metadata
 
 
 def place_of(column: sa.Column[Any], environment_id: UUID, row: object) -> Sequence[str]:
@@ -32,9 +26,6 @@ WAITING = sa.text("state = 'pending' AND worker IS NULL")
 RUNNING = sa.text("state = 'running'")
 ERASING = sa.text("ended_at IS NULL")
 IN_LINE = sa.text("ordering_key IS NOT NULL AND (state = 'pending' OR worker IS NOT NULL)")
-
-metadata: Final = health_table.metadata
-webhook_health: Final = health_table.webhook_health
 
 events = sa.Table(
     "events",
@@ -233,6 +224,26 @@ statistics = sa.Table(
     postgresql_with={"fillfactor": 50},
 )
 
+webhook_health = sa.Table(
+    "webhook_health",
+    metadata,
+    # A row only while a webhook is not healthy.
+    sa.Column("webhook_id", sa.Uuid, primary_key=True),
+    sa.Column("environment_id", sa.Uuid, primary_key=True),
+    # Failed attempts in a row, since when, and the first of them in the log.
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("first_log_id", sa.Uuid, nullable=False),
+    # Of one that is paused: since when, and when it is probed.
+    sa.Column("paused_at", Instant),
+    sa.Column("pause_us", sa.BigInteger),
+    sa.Column("next_probe_at", Instant),
+    sa.Column("fresh_probe_at", Instant),
+    # The delivery that is being probed, and until when that may last.
+    sa.Column("probe_id", sa.Uuid),
+    sa.Column("probe_until", Instant),
+)
+
 replays = sa.Table(
     "replays",
     metadata,
@@ -309,75 +320,6 @@ idempotent_responses = sa.Table(
     sa.Index("idempotent_responses_environment", "environment_id"),
 )
 
-api_keys = sa.Table(
-    "api_keys",
-    metadata,
-    sa.Column("key_id", sa.Uuid, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("scope", sa.Text, nullable=False),
-    # A JSON array of ids, sorted; none for all environments.
-    sa.Column("environments", sa.Text),
-    # The SHA-256 of the key, which itself is kept nowhere.
-    sa.Column("digest", sa.LargeBinary, nullable=False),
-    sa.Column("created_at", Instant, nullable=False),
-    sa.Column("expires_at", Instant),
-    sa.Column("revoked_at", Instant),
-)
-
-dead_letters = sa.Table(
-    "dead_letters",
-    metadata,
-    # Nobody could read whose they are, so they have no environment.
-    sa.Column("letter_id", sa.Uuid, primary_key=True),
-    # Follows from the message's place, time and content: one that is read again is known.
-    sa.Column("message_id", sa.Uuid, nullable=False, unique=True),
-    sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("topic", sa.Text, nullable=False),
-    sa.Column("topic_partition", sa.Integer, nullable=False),
-    sa.Column("topic_offset", sa.BigInteger, nullable=False),
-    # Milliseconds, as Kafka has them: a producer may write what is no instant.
-    sa.Column("timestamp_ms", sa.BigInteger, nullable=False),
-    sa.Column("key", sa.LargeBinary),
-    sa.Column("value", sa.LargeBinary),
-    # A JSON array of [name, value in base64].
-    sa.Column("headers", sa.Text, nullable=False),
-    sa.Column("stored_at", Instant, nullable=False),
-)
-
-outbox = sa.Table(
-    "outbox",
-    metadata,
-    # Messages on their way to a topic; of several processes, in the order of time. They are gone
-    # once they are sent.
-    sa.Column("message_id", sa.Uuid, primary_key=True),
-    sa.Column("topic", sa.Text, nullable=False),
-    sa.Column("key", sa.LargeBinary),
-    sa.Column("value", sa.LargeBinary),
-    # A JSON array of [name, value in base64].
-    sa.Column("headers", sa.Text, nullable=False),
-    sa.Column("stored_at", Instant, nullable=False),
-)
-
-workers = sa.Table(
-    "workers",
-    metadata,
-    sa.Column("worker", sa.Uuid, primary_key=True),
-    # Of the deliveries that it has prefetched: those that it may be sending. Their ids, 16 bytes
-    # each.
-    sa.Column("begun", sa.LargeBinary, nullable=False),
-    # Others have freed deliveries that it had prefetched: it must begin no more.
-    sa.Column("closed", sa.Boolean, nullable=False),
-)
-
-outbox_lease = sa.Table(
-    "outbox_lease",
-    metadata,
-    # One row: which worker sends what is in the outbox, and until when.
-    sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
-    sa.Column("worker", sa.Uuid),
-    sa.Column("leased_until", Instant),
-)
-
 audit = sa.Table(
     "audit",
     metadata,
@@ -393,27 +335,6 @@ audit = sa.Table(
     sa.Index("audit_environment", "environment_id", "entry_id"),
 )
 
-webhooks_revision = sa.Table(
-    "webhooks_revision",
-    metadata,
-    # One row: it counts the changes of webhooks that running workers must notice.
-    sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
-    sa.Column("revision", sa.BigInteger, nullable=False),
-)
-
-instance = sa.Table(
-    "instance",
-    metadata,
-    # One row: what this database is.
-    sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
-    # A known text, encrypted: it tells a wrong encryption secret at the start.
-    sa.Column("canary", sa.Text),
-    # The oldest schema version whose code can work on this schema.
-    sa.Column("oldest_compatible", sa.Text, nullable=False),
-    # The last position that a delivery was given, on SQLite.
-    sa.Column("last_position", sa.BigInteger, nullable=False, server_default=sa.text("0")),
-)
-
 ENCRYPTED = (
     environment_keys.c.private_key,
     webhooks.c.custom_headers,
@@ -421,3 +342,6 @@ ENCRYPTED = (
     idempotent_responses.c.response,
 )
 """Every column of encrypted texts, each bound to its row by :func:`place_of`."""
+
+SCHEMA: Final = metadata
+"""All tables, those of the installation too."""

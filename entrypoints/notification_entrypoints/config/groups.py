@@ -236,9 +236,7 @@ class RetentionSettings:
         "How long events are kept and known again, with their deliveries, unless one still waits, "
         "and dead letters; what waits for a disabled webhook expires after it.",
     )
-    stats: timedelta = setting(
-        TIME, "2160h", "How long statistics are kept: by the hour, and by the minute for 48 hours."
-    )
+    stats: timedelta = setting(TIME, "2160h", "How long statistics are kept; by minutes, 48 hours.")
 
 
 @frozen(kw_only=True)

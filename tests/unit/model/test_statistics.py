@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from notification_core.model.delivery import AttemptOutcome, DeliveryState, ErrorCode
 from notification_core.model.histogram import BOUNDS, BUCKETS, bucket_of, quantile
-from notification_core.model.statistics import Counts, Percentiles, Period, Span, sum_of
+from notification_core.model.statistics import BucketSize, Counts, Percentiles, Period, sum_of
 from notification_core.model.statistics_encoding import (
     DURATIONS,
     compact,
@@ -133,9 +133,9 @@ def test_attempts_and_ends_are_counted() -> None:
     )
 
 
-@pytest.mark.parametrize("span", Span)
+@pytest.mark.parametrize("span", BucketSize)
 @given(at=st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1)))  # noqa: DTZ001 - hypothesis wants them naive
-def test_a_bucket_begins_at_most_its_length_before(span: Span, at: datetime) -> None:
+def test_a_bucket_begins_at_most_its_length_before(span: BucketSize, at: datetime) -> None:
     """And at a round time of UTC."""
     instant = at.replace(tzinfo=UTC)
     start = span.start_of(instant)
@@ -147,7 +147,7 @@ def test_a_period_covers_what_it_is_asked_for() -> None:
     """It has whole buckets only."""
     noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
     hour, second = timedelta(hours=1), timedelta(seconds=1)
-    assert Period.covering(noon, noon + hour, Span.HOUR).buckets == 1
-    period = Period.covering(noon - second, noon + second, Span.HOUR)
+    assert Period.covering(noon, noon + hour, BucketSize.HOUR).buckets == 1
+    period = Period.covering(noon - second, noon + second, BucketSize.HOUR)
     assert list(period.starts) == [noon - hour, noon]
     assert period.until == noon + hour

@@ -3,7 +3,7 @@
 from alembic import context
 
 from notification_adapters.sql.migrations.schema import VERSION_TABLE
-from notification_adapters.sql.tables import metadata
+from notification_adapters.sql.tables import SCHEMA
 
 if context.is_offline_mode():
     context.configure(
@@ -14,7 +14,7 @@ if context.is_offline_mode():
 else:
     context.configure(
         connection=context.config.attributes["connection"],
-        target_metadata=metadata,
+        target_metadata=SCHEMA,
         version_table=VERSION_TABLE,
         transaction_per_migration=False,
     )

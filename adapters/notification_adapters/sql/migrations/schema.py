@@ -6,7 +6,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.tables import instance, metadata
+from notification_adapters.sql.installation_tables import instance
+from notification_adapters.sql.tables import SCHEMA
 from notification_core.encryption.cipher import Cipher
 from notification_core.errors import (
     IncompatibleSchema,
@@ -161,7 +162,7 @@ def _make(connection: sa.Connection) -> None:
 
 def _refuse_foreign(connection: sa.Connection) -> None:
     """Leave a database alone in which our names mean something else."""
-    taken = sorted(metadata.tables.keys() & set(sa.inspect(connection).get_table_names()))
+    taken = sorted(SCHEMA.tables.keys() & set(sa.inspect(connection).get_table_names()))
     if taken:
         raise StorageUnusable(
             f"The database belongs to another program: it has tables of our names "

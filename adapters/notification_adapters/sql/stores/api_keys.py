@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from attrs import asdict
 
 from notification_adapters.sql.database import Database
+from notification_adapters.sql.installation_tables import api_keys
 from notification_adapters.sql.statements import ResultRow, Statement
 from notification_adapters.sql.stores.request_records import RequestRecordRows
-from notification_adapters.sql.tables import api_keys
 from notification_core.concurrency.transactions import retry_lost_transaction
 from notification_core.errors import ApiKeyNotFound
 from notification_core.model.api_key import ApiKey

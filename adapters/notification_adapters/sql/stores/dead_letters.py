@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
+from notification_adapters.sql.installation_tables import dead_letters
 from notification_adapters.sql.stores.outbox import OutboxRows
-from notification_adapters.sql.tables import dead_letters
 from notification_adapters.sql.upsert import insert_those_missing
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import DeadLetterNotFound

@@ -11,7 +11,7 @@ from attrs import asdict
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.tables import outbox, outbox_lease
+from notification_adapters.sql.installation_tables import outbox, outbox_lease
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.concurrency.transactions import retry_lost_transaction
 from notification_core.model.message import DeadLetter, Headers, Topics

@@ -12,13 +12,7 @@ from notification_adapters.sql.dialect import Dialect, WebhookKey
 from notification_adapters.sql.planner import off_index
 from notification_adapters.sql.statements import ResultRow
 from notification_adapters.sql.stores import lines
-from notification_adapters.sql.tables import (
-    WAITING,
-    deliveries,
-    events,
-    replays,
-    webhooks,
-)
+from notification_adapters.sql.tables import WAITING, deliveries, events, replays, webhooks
 from notification_core.concurrency.ids import IdGenerator, earliest_id
 from notification_core.model.delivery import DeliveryOrigin, DeliveryState, EndReason
 from notification_core.model.ordering import key_in_line

@@ -10,13 +10,13 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
+from notification_adapters.sql.installation_tables import dead_letters
 from notification_adapters.sql.instants import EPOCH, Instant
 from notification_adapters.sql.planner import off_index
 from notification_adapters.sql.stores.statistics import delete_before, merge_minutes
 from notification_adapters.sql.tables import (
     attempts,
     audit,
-    dead_letters,
     deliveries,
     events,
     replays,

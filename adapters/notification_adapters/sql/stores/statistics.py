@@ -14,7 +14,7 @@ from notification_adapters.sql.stores.statistics_rows import statistics_rows
 from notification_adapters.sql.tables import statistics, webhooks
 from notification_core.errors import Detail, InvalidPeriod
 from notification_core.model.delivery import AttemptOutcome, DeliveryState
-from notification_core.model.statistics import Counts, CountsByWebhook, Period, Span
+from notification_core.model.statistics import BucketSize, Counts, CountsByWebhook, Period
 from notification_core.model.statistics_encoding import decode_into
 from notification_core.ports.statistics import MAX_ROWS, FailingWebhook, StatisticsStore
 
@@ -137,12 +137,12 @@ async def merge_minutes(database: Database, before: datetime, limit: int) -> int
         rows = (await connection.execute(old.with_for_update(skip_locked=True))).all()
         by_hour: defaultdict[datetime, CountsByWebhook] = defaultdict(CountsByWebhook)
         for row in rows:
-            hour = by_hour[Span.HOUR.start_of(row.bucket_start)]
+            hour = by_hour[BucketSize.HOUR.start_of(row.bucket_start)]
             add_row(hour.of(row.environment_id, row.webhook_id), row)
         merged = [
             row
             for hour, counts in by_hour.items()
-            for row in statistics_rows(counts, hour, _MERGED, Span.HOUR)
+            for row in statistics_rows(counts, hour, _MERGED, BucketSize.HOUR)
         ]
         if merged:
             await database.dialect.add_statistics(connection, sorted(merged))

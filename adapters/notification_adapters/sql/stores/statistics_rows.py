@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import StatisticsRow
 from notification_core.model.delivery import AttemptOutcome, DeliveryState
-from notification_core.model.statistics import CountsByWebhook, Span
+from notification_core.model.statistics import BucketSize, CountsByWebhook
 from notification_core.model.statistics_encoding import encode
 
 
@@ -87,10 +87,10 @@ class StatisticsRows:
 
 
 def statistics_rows(
-    counts: CountsByWebhook, at: datetime, writer: UUID, span: Span = Span.MINUTE
+    counts: CountsByWebhook, at: datetime, writer: UUID, span: BucketSize = BucketSize.MINUTE
 ) -> list[StatisticsRow]:
     """Return what was counted at an instant as rows, sorted by their keys."""
-    start, minutes = span.start_of(at), span.length // Span.MINUTE.length
+    start, minutes = span.start_of(at), span.length // BucketSize.MINUTE.length
     return sorted(
         StatisticsRow(
             webhook_id,

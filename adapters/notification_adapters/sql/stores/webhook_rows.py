@@ -10,9 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import WEBHOOK_COLUMNS, RawRow
+from notification_adapters.sql.installation_tables import webhooks_revision
 from notification_adapters.sql.instants import MICROSECOND
 from notification_adapters.sql.statements import Bound, ResultRow, Statement
-from notification_adapters.sql.tables import place_of, webhooks, webhooks_revision
+from notification_adapters.sql.tables import place_of, webhooks
 from notification_core.encryption.cipher import Cipher
 from notification_core.errors import WebhookNotFound
 from notification_core.model.retry_overrides import RetryOverrides

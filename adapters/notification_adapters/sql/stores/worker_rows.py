@@ -7,7 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.dialect import Dialect
-from notification_adapters.sql.tables import deliveries, workers
+from notification_adapters.sql.installation_tables import workers
+from notification_adapters.sql.tables import deliveries
 from notification_adapters.sql.upsert import insert_if_absent
 
 _ID_SIZE = 16

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from notification_adapters.sql.instants import Instant
-from notification_adapters.sql.tables import KEY_TEXT
+from notification_adapters.sql.metadata import KEY_TEXT
 
 revision = "0001"
 down_revision = None
