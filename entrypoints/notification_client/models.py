@@ -122,6 +122,7 @@ class WebhookDraft(_SecretFree, frozen=True, kw_only=True, omit_defaults=True):
     retry: Retry | None = None
     timeout: str | None = None
     ordered: bool = False
+    rate_limit: int | None = None
 
 
 class WebhookPatch(_SecretFree, frozen=True, kw_only=True):
@@ -138,6 +139,7 @@ class WebhookPatch(_SecretFree, frozen=True, kw_only=True):
     retry: dict[str, Any] | UnsetType | None = UNSET
     timeout: str | UnsetType | None = UNSET
     ordered: bool | UnsetType | None = UNSET
+    rate_limit: int | UnsetType | None = UNSET
 
 
 class Webhook(Model, frozen=True, kw_only=True):
@@ -160,6 +162,7 @@ class Webhook(Model, frozen=True, kw_only=True):
     retry: Retry | None = None
     timeout: str | None = None
     ordered: bool = False
+    rate_limit: int | None = None
     last_triggered: LastAttempt | None = None
     last_errored: LastAttempt | None = None
     health: WebhookHealth | None = None

@@ -8,6 +8,7 @@ from attrs import define, field, frozen
 
 from notification_core.dispatch.pace import Pace
 from notification_core.dispatch.webhook_queue import CapacityShare, WebhookQueue
+from notification_core.model.rate_limit import max_waiting
 
 MAX_WAITING = 20_000
 MAX_WAITING_BYTES = 64 * 1024 * 1024
@@ -83,6 +84,9 @@ class Capacity:
     def claim_limits(self, queue: WebhookQueue) -> tuple[int, int]:
         """Return how many deliveries a claim may take of a webhook now, and if nothing waited."""
         room, most = self._room(queue, queue.queued)
+        if (rate_limit := queue.webhook.rate_limit) is not None:
+            waiting = max_waiting(rate_limit)
+            room, most = min(room, max(0, waiting - queue.queued)), min(most, waiting)
         return min(room, self.free_places(queue.share)), most
 
     def begin_limit(self, queue: WebhookQueue) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from contextvars import copy_context
 from datetime import timedelta
+from math import inf
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -29,6 +30,9 @@ from notification_core.signing.key_cache import SigningKeyCache
 SHORTAGE_SECONDS: Final = 1.0
 """How long after a shortage nothing is claimed or sent; then it is tried again."""
 
+_TURN_SECONDS: Final = 0.002
+"""A timer is not set for less: the turns of that time are taken together."""
+
 
 class RunnerListener(Protocol):
     """Hears what a :class:`DeliveryRunner` needs to go on."""
@@ -40,6 +44,10 @@ class RunnerListener(Protocol):
     @abstractmethod
     def on_prefetched(self) -> None:
         """Begin what is prefetched: :meth:`DeliveryRunner.begin_prefetched`."""
+
+    @abstractmethod
+    def on_turn(self) -> None:
+        """Send what waits for its turn: :meth:`DeliveryRunner.take_turns`."""
 
     @abstractmethod
     def on_stale_webhooks(self) -> None:
@@ -88,6 +96,7 @@ class DeliveryRunner(DirectDispatch):
         self.suspended = False
         self.shortage: ResourceShort | None = None
         self._short_until = 0.0
+        self._turn_at = inf
 
     @property
     def idle(self) -> bool:
@@ -105,7 +114,7 @@ class DeliveryRunner(DirectDispatch):
         self, delivery_id: UUID, webhook: Webhook, webhooks_revision: int, size: int
     ) -> Place | None:
         """Keep a place; what is being committed counts as held."""
-        if self._is_halted or webhook.is_paused:
+        if self._is_halted or not webhook.may_be_claimed_on_insert:
             return None
         place = self.queue.reserve(webhook, webhooks_revision, size)
         if place:
@@ -132,8 +141,9 @@ class DeliveryRunner(DirectDispatch):
         Others have freed these meanwhile, and what was only prefetched keeps its attempt number:
         the release of what is here would free the new claim amid its request.
         """
-        leased_until = leased_from + self.lease.total_seconds()
+        leased_until, now = leased_from + self.lease.total_seconds(), self._clock.monotonic()
         are_current = True
+        numbers: Counter[UUID] = Counter()
         for delivery in claimed.deliveries:
             self._held[delivery.fence.delivery_id] += 1
             if self._held[delivery.fence.delivery_id] > 1:
@@ -142,6 +152,10 @@ class DeliveryRunner(DirectDispatch):
             self._abandoned.discard(delivery.fence.delivery_id)
             webhook = claimed.webhooks[delivery.webhook_id]
             queued = QueuedDelivery(delivery, leased_until)
+            if granted := claimed.grants.get(delivery.webhook_id):
+                delay = granted.delay_of(numbers[delivery.webhook_id]).total_seconds()
+                queued = QueuedDelivery(delivery, leased_until, now + delay)
+                numbers[delivery.webhook_id] += 1
             are_current &= self.queue.add(queued, webhook, claimed.webhooks_revision)
         if claimed.deliveries:
             self._observer.deliveries_claimed(len(claimed.deliveries))
@@ -227,7 +241,22 @@ class DeliveryRunner(DirectDispatch):
             self._listener.on_prefetched()
 
     def _next(self) -> tuple[QueuedDelivery, InFlightRequest] | None:
-        return None if self._is_halted else self.queue.next(self._clock.monotonic())
+        if self._is_halted:
+            return None
+        start = self.queue.next(self._clock.monotonic())
+        if self.queue.turns.next_at < self._turn_at:
+            self._turn_at = self.queue.turns.next_at
+            self._listener.on_turn()
+        return start
+
+    async def take_turns(self) -> float:
+        """Send what has waited for its turn; return in how many seconds the next one comes."""
+        self._turn_at = -inf  # what is found now is in the result
+        self.fill()
+        pause = self.queue.turns.next_at - self._clock.monotonic()
+        # What is late waits for a request to end, and not for a time.
+        self._turn_at = self.queue.turns.next_at if pause > 0 else inf
+        return min(1.0, max(_TURN_SECONDS, pause)) if pause > 0 else 1.0
 
     async def _run_chain(self, queued: QueuedDelivery, request: InFlightRequest) -> None:
         start: tuple[QueuedDelivery, InFlightRequest] | None = (queued, request)
@@ -283,7 +312,8 @@ class DeliveryRunner(DirectDispatch):
         """Tell how long a delivery has waited, unless that was for its own webhook."""
         created = milliseconds_of(delivery.fence.delivery_id) / 1000
         seconds = max(0.0, self._clock.now().timestamp() - created)
-        if request.limited_at >= request.started - seconds:
+        is_rate_limited = request.queue.webhook.rate_limit is not None
+        if is_rate_limited or request.limited_at >= request.started - seconds:
             return
         # It may have been disabled meanwhile. Not asked of each delivery: this is the hot path.
         if seconds > SLOW_AFTER and request.queue.webhook.updated_at.timestamp() >= created:

@@ -82,16 +82,12 @@ class Dispatcher(RunnerListener, ResultListener):
         worker: UUID,
         new_worker: Callable[[], UUID],
     ) -> None:
-        self._deliveries = storage.deliveries
-        self._webhooks = storage.webhooks
-        self._notifier = storage.notifier
-        self._maintenance = maintenance
+        self._deliveries, self._webhooks = storage.deliveries, storage.webhooks
+        self._notifier, self._maintenance = storage.notifier, maintenance
         self._clock, self._observer, self._rules = clock, observer, rules
-        self._wakeups = {name: Wakeup(clock) for name in self._steps()}
-        self._claiming = asyncio.Lock()
         self._claims, self._claim_at, self._settled_commits = True, 0.0, 0
         self._after: UUID | None = None
-        self._queue = FairQueue(rules.bounds)
+        self._claiming, self._queue = asyncio.Lock(), FairQueue(rules.bounds)
         self._results = ResultWriter(
             store=storage.deliveries,
             clock=clock,
@@ -118,6 +114,7 @@ class Dispatcher(RunnerListener, ResultListener):
             observer=observer,
             new_worker=new_worker,
         )
+        self._wakeups = {name: Wakeup(clock) for name in self._steps()}
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -137,8 +134,7 @@ class Dispatcher(RunnerListener, ResultListener):
 
     def holds_back(self, webhook_id: UUID, age: timedelta) -> bool:
         """Tell whether a webhook has been at its own limit within this time."""
-        since = self._clock.monotonic() - age.total_seconds()
-        return self._queue.holds_back(webhook_id, since)
+        return self._queue.holds_back(webhook_id, self._clock.monotonic() - age.total_seconds())
 
     def environments(self) -> Mapping[bool, int]:
         """Count the environments that were sent to lately: reached (True), and not."""
@@ -207,6 +203,10 @@ class Dispatcher(RunnerListener, ResultListener):
     def on_prefetched(self) -> None:
         """Begin what is prefetched, if there is room."""
         self._wakeups["begin"].set()
+
+    def on_turn(self) -> None:
+        """Send what waits for its turn, in time."""
+        self._wakeups["turn"].set()
 
     def on_stale_webhooks(self) -> None:
         """Read webhooks again."""
@@ -315,6 +315,7 @@ class Dispatcher(RunnerListener, ResultListener):
             "tick": self._tick,
             "claim": self._claim_when_due,
             "begin": self._begin,
+            "turn": self.runner.take_turns,
             "poll": self._poll,
             "refresh": self._refresh,
             "maintenance": self._maintain,
@@ -355,8 +356,7 @@ class Dispatcher(RunnerListener, ResultListener):
         return self._rules.poll_interval.total_seconds()
 
     async def _refresh(self) -> float:
-        stale = self._queue.stale()
-        if stale:
+        if stale := self._queue.stale():
             self.runner.refresh(stale, await self._webhooks.snapshot(stale))
         return self._rules.poll_interval.total_seconds()
 

@@ -12,8 +12,7 @@ flight, those that are included. Three bounds keep webhooks from hurting one ano
   flight each. A queue changes its share together with what it has in flight: once a request of it
   has been out for longer than ``SLOW_AFTER``, and back when it answers.
 * What waits in memory is bounded in bytes and, by :class:`Pace`, in rows. Half of it is for
-  responsive webhooks; one that fails or is slow may have no more waiting than it may have in
-  flight.
+  responsive webhooks; one that fails or is slow may have as much waiting as in flight.
 
 Pure: time is handed in, as seconds of one monotonic clock.
 """
@@ -23,6 +22,7 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from notification_core.dispatch.capacity import Bounds, Capacity
+from notification_core.dispatch.turns import Turns
 from notification_core.dispatch.webhook_queue import (
     InFlightRequest,
     QueuedDelivery,
@@ -46,9 +46,8 @@ class FairQueue:
     def __init__(self, bounds: Bounds) -> None:
         self.capacity = Capacity(bounds)
         self._queues: dict[UUID, WebhookQueue] = {}
-        self._requests: deque[InFlightRequest] = deque()
-        self._webhooks_revision = 0
-        self._was_full = False
+        self.turns, self._requests = Turns(), deque[InFlightRequest]()
+        self._webhooks_revision, self._was_full = 0, False
 
     # What may come in.
 
@@ -90,7 +89,7 @@ class FairQueue:
         if not self.capacity.free_places(share, size):
             return None
         is_limited = queue is not None and (queue.failing or queue.slow)
-        if queue is not None and is_limited and queue.in_flight + queue.queued >= queue.limit:
+        if queue and is_limited and queue.in_flight + queue.queued >= queue.limit:
             return None
         queue = self._queue_of(webhook, webhooks_revision)
         is_prefetched = queue.unbegun > 0 or not self.capacity.begin_limit(queue)
@@ -196,17 +195,20 @@ class FairQueue:
 
     def next(self, now: float) -> tuple[QueuedDelivery, InFlightRequest] | None:
         """Take the next delivery that may be sent, in turn over the webhooks; None for none."""
-        capacity = self.capacity
-        most = capacity.bounds.in_flight
+        capacity, most = self.capacity, self.capacity.bounds.in_flight
         responsive, unresponsive = capacity.responsive, capacity.unresponsive
         if responsive.in_flight + unresponsive.in_flight + capacity.unwritten >= most:
             return None
+        if now >= self.turns.next_at:
+            self.turns.come(now)
         for share in (responsive, unresponsive):
             while share.ready and share.in_flight < max(1, most // 2):
                 queue, _ = share.ready.popitem(last=False)
                 # It is ready again once a request ends, or its webhook is read again.
                 is_at_limit = queue.in_flight >= queue.limit
                 if not queue.waiting or is_at_limit or not self.is_current(queue):
+                    continue
+                if queue.webhook.rate_limit and not self.turns.take(queue, now):
                     continue
                 queued = queue.waiting.popleft()
                 queue.count(-1, -len(queued.delivery.body))

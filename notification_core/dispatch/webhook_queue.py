@@ -12,10 +12,14 @@ from notification_core.model.webhook import Webhook
 
 @frozen
 class QueuedDelivery:
-    """A claimed delivery in this process's hands; ``leased_until`` on the monotonic clock."""
+    """A claimed delivery in this process's hands; ``leased_until`` on the monotonic clock.
+
+    One whose webhook has a rate limit is not sent ``not_before`` its turn.
+    """
 
     delivery: ClaimedDelivery
     leased_until: float
+    not_before: float = 0.0
 
 
 @define(eq=False)
@@ -26,6 +30,7 @@ class WebhookQueue:
     ``queued`` counts both and the places that are reserved, ``unbegun`` what of it is not begun.
     ``share`` is the one that all of it is counted in; ``has_more`` says that storage has more of
     them than a claim could take; ``limited_at`` is when it has last been at its limit.
+    ``turn_at`` is when the next request may be made at the earliest if there is a rate limit.
     """
 
     webhook: Webhook
@@ -44,6 +49,8 @@ class WebhookQueue:
     has_more: bool = False
     touched: float = 0.0
     limited_at: float = -inf
+    turn_at: float = -inf
+    awaits_turn: bool = False
 
     @property
     def is_empty(self) -> bool:

@@ -41,7 +41,8 @@ class Webhook:
     ``custom_headers`` are in clear here; storage encrypts their values. ``filter`` is the JSON text
     of the schema that a body must match (:mod:`notification_core.model.event_filter`). ``retry``
     and ``timeout`` take the place of the installation's. One that is ``ordered`` gets events of the
-    same ordering key one after another (:mod:`notification_core.model.ordering`).
+    same ordering key one after another (:mod:`notification_core.model.ordering`). At most
+    ``rate_limit`` requests per second are made (:mod:`notification_core.model.rate_limit`).
     ``signing_secrets`` are the newest first, and expired ones may be among them. ``version`` grows
     with each change of the row but those of the secrets. ``deleted_at`` is set on a tombstone.
     ``is_paused`` says that the circuit breaker is open, and ``resumed_at`` when it last closed:
@@ -65,6 +66,7 @@ class Webhook:
     retry: RetryOverrides | None = None
     timeout: timedelta | None = None
     ordered: bool = False
+    rate_limit: int | None = None
     signing_secrets: tuple[SigningSecret, ...] = field(default=(), repr=False)
     version: int = 1
     deleted_at: datetime | None = None
@@ -85,6 +87,11 @@ class Webhook:
         if self.disabled_reason is None or self.disabled_at is None or not self.is_disabled(now):
             return True
         return now - self.disabled_at <= SKIPS_RECORDED_FOR
+
+    @property
+    def may_be_claimed_on_insert(self) -> bool:
+        """Whether who stores a delivery may take it at once: rates and probes go by claims."""
+        return self.rate_limit is None and not self.is_paused
 
     def may_be_sent_to(self, now: datetime) -> bool:
         """Tell whether a delivery may be sent at this moment."""

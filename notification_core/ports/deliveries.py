@@ -1,7 +1,8 @@
 """Storage of events and deliveries: the promise is kept here.
 
 Eligible for a claim is a delivery that is ``pending``, owned by no worker, and due by the
-storage's clock, and whose webhook is neither deleted nor disabled. Of a webhook that is paused
+storage's clock, and whose webhook is neither deleted nor disabled nor at its
+rate limit. Of a webhook that is paused
 (:mod:`notification_core.model.circuit_breaker`) one delivery at a time is eligible, as a probe:
 that of which the result, release or lease is awaited holds up all others.
 """
@@ -10,10 +11,10 @@ from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, Self
 from uuid import UUID
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from notification_core.model.circuit_breaker import NO_BREAKER, CircuitBreaker
 from notification_core.model.delivery import (
@@ -26,6 +27,7 @@ from notification_core.model.delivery import (
 from notification_core.model.event import Arrival, EventKey, EventToStore
 from notification_core.model.message import DeadLetter
 from notification_core.model.ordering import OrderedLine
+from notification_core.model.rate_limit import RateGrant
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import Webhook
 
@@ -55,6 +57,11 @@ class Claim:
     begin_limit: int = MAX_DELIVERIES_PER_TRANSACTION
     traced: bool = False
 
+    def within(self, grants: Mapping[UUID, RateGrant]) -> Self:
+        """Return the claim that takes no more of the webhooks named here than is granted."""
+        limits = {webhook_id: granted.count for webhook_id, granted in grants.items()}
+        return evolve(self, webhook_limits={**self.webhook_limits, **limits})
+
 
 @frozen
 class Claimed:
@@ -62,8 +69,9 @@ class Claimed:
 
     ``webhooks`` are those of the deliveries, read in the claim's own transaction, as of change
     number ``webhooks_revision``. ``after`` is the last webhook looked at, None once the round has
-    reached the end. ``next_due`` is how long it takes until the earliest delivery is due that was
-    seen and is not due yet.
+    reached the end. ``next_due`` is how long it takes until the earliest delivery can be claimed
+    that was seen and cannot yet be. ``grants`` are those of the webhooks with a rate limit: when
+    their deliveries may be sent, one after the other.
     """
 
     deliveries: tuple[ClaimedDelivery, ...]
@@ -71,6 +79,7 @@ class Claimed:
     webhooks_revision: int
     after: UUID | None
     next_due: timedelta | None
+    grants: Mapping[UUID, RateGrant] = field(factory=dict)
 
 
 @frozen

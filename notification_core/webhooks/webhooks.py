@@ -20,6 +20,7 @@ from notification_core.model.circuit_breaker import closes_breaker
 from notification_core.model.custom_headers import check_custom_headers, restored
 from notification_core.model.destinations import DestinationPolicy, check_url, has_same_origin
 from notification_core.model.event_types import EventCatalogue
+from notification_core.model.rate_limit import rate_limit_errors
 from notification_core.model.request_records import RecordsOf, RequestRecords, records_for
 from notification_core.model.retry_overrides import (
     RetryOverrides,
@@ -59,6 +60,7 @@ class WebhookDraft:
     ordered: bool = False
     disabled_until: datetime | None = None
     custom_headers: Mapping[str, str] | None = field(default=None, repr=False)
+    rate_limit: int | None = None
 
 
 @frozen
@@ -296,6 +298,7 @@ def _errors(
             except OverflowError:
                 problem = "The time is not within the years 1 to 9999 in UTC."
                 yield Detail("disabled_until", problem)
+    yield from rate_limit_errors(draft.rate_limit)
     if draft.custom_headers is not None:
         yield from check_custom_headers(draft.custom_headers, rules.reserved_headers)
     if draft.retry is not None:

@@ -28,7 +28,7 @@ OF_NO_ENVIRONMENT = {"erasures"}
 async def _fill(harness: Harness, environment_id: UUID) -> Webhook:
     """Store something of every kind for an environment."""
     now, store = harness.clock.now(), harness.storage
-    webhook = await harness.webhook(environment_id, ordered=True)
+    webhook = await harness.webhook(environment_id, ordered=True, rate_limit=1)
     await store.signing_keys.add_first(new_signing_key(environment_id, now, os.urandom(32)))
     await harness.finish(await harness.hand_over(webhook), Failed())
     failed = harness.result(await harness.hand_over(webhook), Retry(timedelta(hours=1)))
@@ -36,6 +36,8 @@ async def _fill(harness: Harness, environment_id: UUID) -> Webhook:
     failed = evolve(failed, attempt=evolve(failed.attempt, error=refused))
     await store.deliveries.finish([failed], timedelta(), CircuitBreaker())
     await harness.publish(webhook, 3, key="a")
+    claimed = await harness.claim(webhook_limits={webhook.webhook_id: 1}, new_webhook_limit=0)
+    await store.deliveries.release([delivery.fence for delivery in claimed.deliveries])
     unwanted = harness.event(environment_id=environment_id, whole=False)
     stored = StoredResponse(environment_id, str(harness.ids()), "x", b"answer", now)
     async with store.deliveries.ingesting() as transaction:

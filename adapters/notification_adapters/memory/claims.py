@@ -1,6 +1,7 @@
 """Claiming in memory: queues from dictionaries, the choice by ``claim_order``."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -13,6 +14,7 @@ from notification_adapters.memory.webhooks import snapshot
 from notification_core.model.circuit_breaker import ProbeSchedule
 from notification_core.model.claim_order import choose, limit_of, share
 from notification_core.model.delivery import ClaimedDelivery, Fence
+from notification_core.model.rate_limit import RateGrant, grant, opens_at
 from notification_core.ports.deliveries import Claim, Claimed
 
 
@@ -34,6 +36,9 @@ def take(state: MemoryState, claim: Claim, now: datetime) -> Claimed:
     open_ids = [id_ for id_, queue in due.items() if queue and limit_of(claim, id_) > 0]
     probed = [id_ for id_ in open_ids if state.webhooks[id_].is_paused]
     claim = evolve(claim, webhook_limits={**claim.webhook_limits, **dict.fromkeys(probed, 1)})
+    granted = _granted(state, open_ids, claim, now)
+    claim = claim.within(granted)
+    open_ids = [id_ for id_ in open_ids if limit_of(claim, id_) > 0]
     read = share(claim, open_ids)
     offered = {
         id_: [
@@ -50,12 +55,15 @@ def take(state: MemoryState, claim: Claim, now: datetime) -> Claimed:
         if delivery.webhook_id in probed:
             until = now + claim.lease
             begin_probe(state, delivery.webhook_id, delivery.delivery_id, until)
-    seen = snapshot(state, {delivery.webhook_id for delivery in chosen})
+    taken = Counter(delivery.webhook_id for delivery in chosen)
+    grants = {id_: whole.cut(taken[id_]) for id_, whole in granted.items()}
+    state.rates |= {id_: part.next_at for id_, part in grants.items() if part.count}
+    seen = snapshot(state, taken)
     later = (
         ready_at - now
         for id_, queue in alive.items()
         for delivery in queue
-        if (ready_at := _ready_at(state, id_, delivery)) > now
+        if (ready_at := _ready_at(state, id_, delivery, now)) > now and delivery.is_waiting
     )
     return Claimed(
         deliveries=tuple(_claimed(state, delivery, claim) for delivery in chosen),
@@ -63,7 +71,19 @@ def take(state: MemoryState, claim: Claim, now: datetime) -> Claimed:
         webhooks_revision=seen.webhooks_revision,
         after=choice.cut_at or ([*queues][-1] if len(queues) == claim.max_webhooks else None),
         next_due=timedelta() if choice.has_more else min(later, default=None),
+        grants=grants,
     )
+
+
+def _granted(
+    state: MemoryState, webhook_ids: Sequence[UUID], claim: Claim, now: datetime
+) -> Mapping[UUID, RateGrant]:
+    """Return what may be taken of those of the webhooks that have a rate limit."""
+    return {
+        id_: grant(state.rates.get(id_), limit, now, limit_of(claim, id_))
+        for id_ in webhook_ids
+        if (limit := state.webhooks[id_].rate_limit)
+    }
 
 
 def is_alive(state: MemoryState, webhook_id: UUID, now: datetime) -> bool:
@@ -72,9 +92,15 @@ def is_alive(state: MemoryState, webhook_id: UUID, now: datetime) -> bool:
     return webhook is not None and webhook.may_be_sent_to(now)
 
 
-def _ready_at(state: MemoryState, webhook_id: UUID, delivery: StoredDelivery) -> datetime:
-    probes = _probes(state, webhook_id)
-    return max(delivery.due_at, probes.ready_at()) if probes else delivery.due_at
+def _ready_at(
+    state: MemoryState, webhook_id: UUID, delivery: StoredDelivery, now: datetime
+) -> datetime:
+    times = [delivery.due_at]
+    if probes := _probes(state, webhook_id):
+        times.append(probes.ready_at())
+    if state.webhooks[webhook_id].rate_limit:
+        times.append(opens_at(state.rates.get(webhook_id), now))
+    return max(times)
 
 
 def _probes(state: MemoryState, webhook_id: UUID) -> ProbeSchedule | None:
@@ -87,7 +113,7 @@ def _due(
 ) -> Sequence[StoredDelivery]:
     """Return what may be claimed of a queue: of a paused webhook one delivery, if any."""
     probes = _probes(state, webhook_id)
-    due = [delivery for delivery in queue if _ready_at(state, webhook_id, delivery) <= now]
+    due = [delivery for delivery in queue if _ready_at(state, webhook_id, delivery, now) <= now]
     if probes is None or due or not probes.may_probe_fresh(now):
         return due[:1] if probes else due
     fresh = [

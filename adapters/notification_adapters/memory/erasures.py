@@ -104,6 +104,7 @@ class MemoryErasureStore(ErasureStore):
             (state.audit, lambda _, entry: entry.environment_id),
             (state.keys, lambda key, _: key[0]),
             (state.health, lambda key, _: state.webhooks[key].environment_id),
+            (state.rates, lambda key, _: state.webhooks[key].environment_id),
             (state.webhooks, lambda _, webhook: webhook.environment_id),
         )
         for table, environment_of in tables:

@@ -117,4 +117,5 @@ class MemoryRetention(Retention):
             ][:limit]
             for webhook_id in unused:
                 del self._state.webhooks[webhook_id]
+                self._state.rates.pop(webhook_id, None)
         return len(unused)

@@ -180,6 +180,7 @@ class MemoryState:
     outbox: dict[UUID, OutgoingMessage] = field(factory=dict)
     topics: Topics | None = None
     new_id: Callable[[], UUID] = uuid4
+    rates: dict[UUID, datetime] = field(factory=dict)
     webhooks_revision: int = 0
     last_position: int = 0
     writing: asyncio.Lock = field(factory=asyncio.Lock)

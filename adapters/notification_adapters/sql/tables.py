@@ -75,7 +75,17 @@ webhooks = sa.Table(
     sa.Column("ordered", sa.Boolean, nullable=False, server_default=sa.false()),
     # When the circuit breaker last closed.
     sa.Column("resumed_at", Instant),
+    sa.Column("rate_limit", sa.Integer),
     sa.Index("webhooks_environment", "environment_id", "webhook_id"),
+)
+
+webhook_rates = sa.Table(
+    "webhook_rates",
+    metadata,
+    # Of webhooks with a rate limit: when the next request may be made. Only claims change it.
+    sa.Column("webhook_id", sa.Uuid, primary_key=True),
+    sa.Column("environment_id", sa.Uuid, primary_key=True),
+    sa.Column("next_at", Instant, nullable=False),
 )
 
 deliveries = sa.Table(

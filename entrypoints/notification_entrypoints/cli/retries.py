@@ -1,10 +1,11 @@
-"""Options of a webhook's own retries and time limit."""
+"""Options of a webhook: its own retries, time limit and rate limit."""
 
 from collections.abc import Callable
 from typing import TypeVar
 
 import click
 
+from notification_core.model.rate_limit import MAX_RATE_LIMIT
 from notification_entrypoints.cli.options import json_object
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
@@ -26,3 +27,12 @@ def retry_options(*, extra: str = "") -> Callable[[_Command], _Command]:
         return retry(timeout(command))
 
     return decorate
+
+
+def rate_limit_option(least: int, *, extra: str) -> Callable[[_Command], _Command]:
+    """Return the option of a rate limit; ``extra`` ends the sentence of its help."""
+    return click.option(
+        "--rate-limit",
+        type=click.IntRange(least, MAX_RATE_LIMIT),
+        help=f"How many requests per second are sent at most{extra}",
+    )

@@ -15,7 +15,7 @@ from notification_entrypoints.cli.filters import filter_option, try_filter
 from notification_entrypoints.cli.logs import AttemptView
 from notification_entrypoints.cli.options import ID, examples, time_to_come
 from notification_entrypoints.cli.replays import replay
-from notification_entrypoints.cli.retries import retry_options
+from notification_entrypoints.cli.retries import rate_limit_option, retry_options
 from notification_entrypoints.cli.terminal import (
     asynchronous,
     confirm,
@@ -128,8 +128,7 @@ def list_webhooks(environment: UUID, api: Api, *, as_json: bool) -> None:
         "webhooks create --environment ID --url https://example.com/hook",
         "webhooks create --environment ID --url https://example.com/hook \\",
         "  --event job-completed --event pipeline-completed --header 'X-Tenant: north'",
-        "webhooks create --environment ID --url https://example.com/hook \\",
-        "  --filter @failed.json",
+        "webhooks create --environment ID --url https://example.com/hook --filter @failed.json",
         "webhooks create --environment ID --url https://example.com/hook \\",
         '  --timeout 5s --retry \'{"max_retries": 8, "interval": "10s", "backoff": 4}\'',
     ),
@@ -146,6 +145,7 @@ def list_webhooks(environment: UUID, api: Api, *, as_json: bool) -> None:
 @click.option(
     "--ordered", is_flag=True, default=None, help="Deliver events of one ordering key in order."
 )
+@rate_limit_option(1, extra=" (default: no limit).")
 @json_option
 @api_option
 @asynchronous
@@ -212,6 +212,7 @@ def show_webhook(webhook_id: UUID, api: Api, *, as_json: bool) -> None:
 @click.option(
     "--ordered/--unordered", default=None, help="Deliver events of one ordering key in order."
 )
+@rate_limit_option(0, extra="; 0 removes the limit.")
 @json_option
 @api_option
 def update_webhook(
@@ -235,7 +236,7 @@ def update_webhook(
 
     def change(webhook: _Fields) -> Mapping[str, object]:
         changed = webhook | changes | _merged_headers(webhook, headers, removed)
-        return {key: value for key, value in changed.items() if value not in ("", {})}
+        return {key: value for key, value in changed.items() if value not in ("", {}, 0)}
 
     _print(run(_replace(api, webhook_id, change)), as_json=as_json)
 

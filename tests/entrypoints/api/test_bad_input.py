@@ -113,7 +113,9 @@ WRONG_DRAFTS = {
         but(filter={"not": nested(16)}), "filter.not" + ".not" * 15, "at most 16"
     ),
     "unknown field": Wrong(but(retries=3), "retries", "The fields are name, url"),
-    "field that is still to come": Wrong(but(rate_limit=3), "rate_limit", "no such field"),
+    "rate limit of 0": Wrong(but(rate_limit=0), "rate_limit", "1"),
+    "rate limit beyond what there is": Wrong(but(rate_limit=1001), "rate_limit", "1000"),
+    "rate limit of half a request": Wrong(but(rate_limit=0.5), "rate_limit", "whole number"),
     "no object": Wrong([DRAFT], "body", "Give an object"),
 }
 

@@ -317,4 +317,13 @@ CREATE TABLE statistics (
 
 CREATE INDEX statistics_age ON statistics (minutes, bucket_start);
 
+ALTER TABLE webhooks ADD COLUMN rate_limit INTEGER;
+
+CREATE TABLE webhook_rates (
+    webhook_id UUID NOT NULL, 
+    environment_id UUID NOT NULL, 
+    next_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    CONSTRAINT webhook_rates_pkey PRIMARY KEY (webhook_id, environment_id)
+);
+
 UPDATE notification_schema SET version_num='0002' WHERE notification_schema.version_num = '0001';

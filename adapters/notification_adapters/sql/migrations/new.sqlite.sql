@@ -310,4 +310,13 @@ CREATE TABLE statistics (
 
 CREATE INDEX statistics_age ON statistics (minutes, bucket_start);
 
+ALTER TABLE webhooks ADD COLUMN rate_limit INTEGER;
+
+CREATE TABLE webhook_rates (
+    webhook_id CHAR(32) NOT NULL, 
+    environment_id CHAR(32) NOT NULL, 
+    next_at BIGINT NOT NULL, 
+    CONSTRAINT webhook_rates_pkey PRIMARY KEY (webhook_id, environment_id)
+);
+
 UPDATE notification_schema SET version_num='0002' WHERE notification_schema.version_num = '0001';

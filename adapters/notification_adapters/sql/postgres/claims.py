@@ -53,7 +53,10 @@ WITH RECURSIVE queue (webhook_id, due_at, number) AS (
 )"""
 _QUEUES = f"""{_LOOSE_SCAN}
 SELECT c.revision, now(), q.webhook_id, q.due_at, w.webhook_id IS NULL OR w.deleted_at IS NOT NULL,
-  w.disabled_until, h.paused_at, h.pause_us, h.next_probe_at, h.fresh_probe_at, h.probe_id,
+  w.disabled_until, w.rate_limit, CASE WHEN w.rate_limit IS NOT NULL THEN (
+    SELECT r.next_at FROM webhook_rates AS r
+    WHERE r.webhook_id = w.webhook_id AND r.environment_id = w.environment_id
+  ) END, h.paused_at, h.pause_us, h.next_probe_at, h.fresh_probe_at, h.probe_id,
   h.probe_until
 FROM (SELECT revision FROM webhooks_revision LIMIT 1) AS c LEFT JOIN queue AS q ON true
 LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
@@ -309,6 +312,8 @@ def _queue(  # noqa: PLR0913, PLR0917 - the columns of a row
     due_at: datetime,
     is_deleted: bool,  # noqa: FBT001 - the same
     disabled_until: datetime | None,
+    rate_limit: int | None,
+    next_at: datetime | None,
     paused_at: datetime | None,
     pause_us: int,
     *probes: Any,
@@ -316,4 +321,4 @@ def _queue(  # noqa: PLR0913, PLR0917 - the columns of a row
     schedule = None
     if paused_at is not None:
         schedule = ProbeSchedule(paused_at, timedelta(microseconds=pause_us), *probes)
-    return Queue(webhook_id, due_at, is_deleted, disabled_until, schedule)
+    return Queue(webhook_id, due_at, is_deleted, disabled_until, rate_limit, next_at, schedule)

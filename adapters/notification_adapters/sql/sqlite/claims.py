@@ -54,8 +54,11 @@ SELECT c.revision, q.webhook_id, (
   SELECT due_at FROM deliveries INDEXED BY deliveries_waiting
   WHERE state = 'pending' AND worker IS NULL AND webhook_id = q.webhook_id
   ORDER BY due_at LIMIT 1
-), w.webhook_id IS NULL OR w.deleted_at IS NOT NULL, w.disabled_until, h.paused_at, h.pause_us,
-  h.next_probe_at, h.fresh_probe_at, h.probe_id, h.probe_until
+), w.webhook_id IS NULL OR w.deleted_at IS NOT NULL, w.disabled_until, w.rate_limit,
+  CASE WHEN w.rate_limit IS NOT NULL THEN (
+    SELECT r.next_at FROM webhook_rates AS r
+    WHERE r.webhook_id = w.webhook_id AND r.environment_id = w.environment_id
+  ) END, h.paused_at, h.pause_us, h.next_probe_at, h.fresh_probe_at, h.probe_id, h.probe_until
 FROM webhooks_revision AS c CROSS JOIN queue AS q
 LEFT JOIN webhooks AS w ON w.webhook_id = q.webhook_id
 LEFT JOIN webhook_health AS h ON h.webhook_id = q.webhook_id AND h.paused_at IS NOT NULL
@@ -170,11 +173,14 @@ class SqliteClaimStatements(Dialect):
                 from_microseconds(due_at),
                 bool(is_deleted),
                 None if disabled_until is None else from_microseconds(disabled_until),
+                rate_limit,
+                None if next_at is None else from_microseconds(next_at),
                 None if probes[0] is None else _schedule(*probes),
             )
-            for _, webhook_id, due_at, is_deleted, disabled_until, *probes in rows
+            for _, webhook_id, due_at, is_deleted, disabled_until, *limits in rows
             # The scan ends with a row of nothing, unless the limit ends it before.
             if webhook_id is not None
+            for rate_limit, next_at, *probes in [limits]
         ]
         return rows[0][0], await self.now(connection), queues
 

@@ -38,7 +38,7 @@ class SqlBacklog(Backlog):
             due={
                 queue.webhook_id: now - queue.due_at
                 for queue in queues
-                if queue.ready_at <= now and queue.may_be_sent_to(now) and not queue.probes
+                if queue.ready_at(now) <= now and queue.may_be_sent_to(now) and not queue.probes
             },
             workers=frozenset(workers),
             paused=paused,

@@ -12,9 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import DueRow, Lease, Queue
 from notification_adapters.sql.stores import health_rows
+from notification_adapters.sql.stores.webhook_rates import advance_rates, lock_rates
 from notification_adapters.sql.stores.webhook_rows import WebhookRows
 from notification_core.model.claim_order import choose, limit_of, share
 from notification_core.model.delivery import ClaimedDelivery
+from notification_core.model.rate_limit import RateGrant, opens_again_at
 from notification_core.model.webhook import Webhook
 from notification_core.ports.deliveries import Claim, Claimed
 
@@ -28,7 +30,7 @@ class _QueueScan:
     """What a scan of the queues came to: those to take from, and when others come due.
 
     Of those that are paused, ``probed`` may have their next delivery probed, and ``fresh`` the
-    delivery that is named.
+    delivery that is named. Of all of them, those ``limited`` have a rate limit.
     """
 
     webhooks_revision: int
@@ -36,6 +38,7 @@ class _QueueScan:
     open: Sequence[UUID]
     probed: Sequence[UUID]
     fresh: Mapping[UUID, DueRow]
+    limited: Sequence[Queue]
     after: UUID | None
     next_due: datetime | None
 
@@ -99,14 +102,24 @@ class Claims:
         )
         sendable = [queue for queue in queues if queue.may_be_sent_to(now)]
         admitted = [queue for queue in sendable if limit_of(claim, queue.webhook_id) > 0]
+        ready = [queue for queue in admitted if queue.ready_at(now) <= now]
+        fresh = await self._fresh(connection, admitted, now)
         return _QueueScan(
             webhooks_revision,
             now,
-            open=[q.webhook_id for q in admitted if q.ready_at <= now and q.probes is None],
-            probed=[q.webhook_id for q in admitted if q.ready_at <= now and q.probes is not None],
-            fresh=await self._fresh(connection, admitted, now),
+            open=[queue.webhook_id for queue in ready if queue.probes is None],
+            probed=[queue.webhook_id for queue in ready if queue.probes is not None],
+            fresh=fresh,
+            limited=[
+                queue
+                for queue in admitted
+                if queue.rate_limit and (queue.webhook_id in fresh or queue.ready_at(now) <= now)
+            ],
             after=queues[-1].webhook_id if len(queues) == claim.max_webhooks else None,
-            next_due=min((q.ready_at for q in sendable if q.ready_at > now), default=None),
+            next_due=min(
+                (ready_at for queue in sendable if (ready_at := queue.ready_at(now)) > now),
+                default=None,
+            ),
         )
 
     async def _fresh(
@@ -116,7 +129,7 @@ class Claims:
         paused_at = {
             queue.webhook_id: queue.probes.paused_at
             for queue in queues
-            if queue.probes and queue.ready_at > now and queue.probes.may_probe_fresh(now)
+            if queue.probes and queue.ready_at(now) > now and queue.may_probe_fresh(now)
         }
         if not paused_at:
             return {}
@@ -135,6 +148,12 @@ class Claims:
         probed, fresh = await _lock_probes(connection, scan)
         claim = evolve(claim, webhook_limits={**claim.webhook_limits, **dict.fromkeys(probed, 1)})
         due_ids = sorted([*scan.open, *probed]) if probed else scan.open
+        granted: Mapping[UUID, RateGrant] = {}
+        if scan.limited:
+            granted = await lock_rates(connection, scan.limited, claim, scan.now)
+            claim = claim.within(granted)
+            due_ids = [one for one in due_ids if limit_of(claim, one) > 0]
+            fresh = {one: row for one, row in fresh.items() if limit_of(claim, one) > 0}
         read = share(claim, due_ids)
         waiting = await self._dialect.lock_due(connection, due_ids, read, scan.now)
         by_webhook = groupby(waiting, key=attrgetter("webhook_id"))
@@ -157,7 +176,9 @@ class Claims:
             await health_rows.begin_probes(connection, probes, lease.until)
         if claim.traced:
             claimed = await self._with_traces(connection, claimed)
-        next_due = min(filter(None, (later, scan.next_due)), default=None)
+        grants = await advance_rates(connection, granted, claimed) if granted else {}
+        reopening = [opens_again_at(granted[one], part.count) for one, part in grants.items()]
+        next_due = min(filter(None, (later, scan.next_due, *reopening)), default=None)
         webhook_ids = {delivery.webhook_id for delivery in claimed}
         return Claimed(
             deliveries=tuple(claimed),
@@ -167,6 +188,7 @@ class Claims:
             after=choice.cut_at or scan.after,
             # Where this claim's bounds left something behind, it is to be claimed at once.
             next_due=timedelta() if choice.has_more else scan.until(next_due),
+            grants=grants,
         )
 
     async def _with_traces(

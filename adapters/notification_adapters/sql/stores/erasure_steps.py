@@ -29,6 +29,7 @@ from notification_adapters.sql.tables import (
     replays,
     statistics,
     webhook_health,
+    webhook_rates,
     webhooks,
 )
 from notification_core.model.erasure import NOTHING_ERASED, ErasedBatch
@@ -196,5 +197,6 @@ _STEPS: Sequence[_Step] = (
     _by_environment(idempotent_responses, idempotent_responses.c.request),
     _by_environment(audit, audit.c.entry_id),
     _by_environment(environment_keys, environment_keys.c.key_id),
+    _by_webhook(webhook_rates, webhook_rates.c.webhook_id),
     _by_environment(webhooks, webhooks.c.webhook_id),
 )

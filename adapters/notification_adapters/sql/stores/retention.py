@@ -21,6 +21,7 @@ from notification_adapters.sql.tables import (
     events,
     replays,
     statistics,
+    webhook_rates,
     webhooks,
 )
 from notification_core.concurrency.ids import earliest_id
@@ -189,6 +190,8 @@ class SqlRetention(Retention):
         deletion = sa.delete(webhooks).where(_w.webhook_id.in_(webhook_ids), _w.deleted_at < before)
         async with self._database.write_transaction() as connection:
             await connection.execute(sa.delete(replays).where(*ended))
+            rates = webhook_rates.c.webhook_id.in_(webhook_ids)
+            await connection.execute(sa.delete(webhook_rates).where(rates))
             return (await connection.execute(deletion)).rowcount
 
 

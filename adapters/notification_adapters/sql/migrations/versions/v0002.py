@@ -27,6 +27,7 @@ def upgrade() -> None:
     _add_ordering()
     _add_health()
     _create_statistics()
+    _add_rate_limits()
 
 
 def _add_ordering() -> None:
@@ -100,3 +101,14 @@ def _create_statistics() -> None:
         postgresql_with={"fillfactor": 50},
     )
     op.create_index("statistics_age", "statistics", ["minutes", "bucket_start"], unique=False)
+
+
+def _add_rate_limits() -> None:
+    op.add_column("webhooks", sa.Column("rate_limit", sa.Integer()))
+    op.create_table(
+        "webhook_rates",
+        sa.Column("webhook_id", sa.Uuid(), nullable=False),
+        sa.Column("environment_id", sa.Uuid(), nullable=False),
+        sa.Column("next_at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("webhook_id", "environment_id", name="webhook_rates_pkey"),
+    )
