@@ -21,9 +21,9 @@ from notification_adapters.sql.dialect import (
     FreshRow,
     Handle,
     Lease,
-    Queue,
 )
 from notification_adapters.sql.postgres.driver import columns, fetch, run
+from notification_adapters.sql.queues import Queue
 from notification_core.concurrency.ids import earliest_id
 from notification_core.model.circuit_breaker import ProbeSchedule
 from notification_core.model.delivery import ClaimedDelivery, EndReason, Fence

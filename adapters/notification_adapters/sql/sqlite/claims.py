@@ -22,9 +22,9 @@ from notification_adapters.sql.dialect import (
     FreshRow,
     Handle,
     Lease,
-    Queue,
 )
 from notification_adapters.sql.instants import MICROSECOND, from_microseconds, to_microseconds
+from notification_adapters.sql.queues import Queue
 from notification_adapters.sql.sqlite.driver import Value, as_json, fetch, run_many
 from notification_core.concurrency.ids import earliest_id
 from notification_core.model.circuit_breaker import ProbeSchedule

@@ -10,7 +10,8 @@ from attrs import evolve, frozen
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.dialect import DueRow, Lease, Queue
+from notification_adapters.sql.dialect import DueRow, Lease
+from notification_adapters.sql.queues import Queue
 from notification_adapters.sql.stores import health_rows
 from notification_adapters.sql.stores.webhook_rates import advance_rates, lock_rates
 from notification_adapters.sql.stores.webhook_rows import WebhookRows

@@ -8,7 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.dialect import Queue
+from notification_adapters.sql.queues import Queue
 from notification_adapters.sql.tables import webhook_rates, webhooks
 from notification_adapters.sql.upsert import insert_those_missing
 from notification_core.model.claim_order import limit_of
