@@ -173,7 +173,7 @@ def event_catalogue_page() -> Sequence[str]:
         "# Event catalogue",
         (
             "The event types of an installation that has no catalogue of its own; "
-            "[your own event types](../how-to/events.md) take their place. "
+            "[your own event types](../how-to/event-types.md) take their place. "
             "`GET /api/webhooks/events` lists those of an installation, with their schemas. The "
             "tables are of `data`, which stands in the [webhook request](webhook-request.md)."
         ),

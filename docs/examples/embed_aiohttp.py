@@ -1,7 +1,7 @@
 """An aiohttp service with a table of its own, and one transaction around it and its events.
 
-``DATABASE=… RECEIVER=… PORT=… python embed_aiohttp.py``: ``POST /jobs/{job_id}`` stores a job and
-tells those who subscribed, both or neither; below ``/notifications`` webhooks are managed.
+``DATABASE=… RECEIVER=… PORT=… python embed_aiohttp.py``: ``POST /jobs/{job_id}`` stores a job
+and publishes an event, both or neither; webhooks are managed below ``/notifications``.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from notification_entrypoints.embedded import (
 )
 
 ENVIRONMENT = UUID("0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10")
+PIPELINE = "7d0a2c34-6c1f-4c7e-9a57-2f7a3f0f6f10"
 DATABASE = os.environ["DATABASE"]  # sqlite:///file, or postgresql://…
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 
@@ -34,13 +35,14 @@ def service(engine: AsyncEngine, notifications: Notifications) -> web.Applicatio
 
     async def complete_job(request: web.Request) -> web.Response:
         job_id = request.match_info["job_id"]
-        event = notifications.event(ENVIRONMENT, "job-completed", {"job_id": job_id})
+        data = {"job_id": job_id, "pipeline_id": PIPELINE, "status": "succeeded"}
+        event = notifications.event(ENVIRONMENT, "job-completed", data)
         try:
             async with engine.begin() as connection:
                 await notifications.publish([event], connection=connection)
                 await connection.execute(sa.insert(jobs).values(job_id=job_id))
         except sa.exc.IntegrityError:
-            # Rolled back as a whole: of this event nobody hears.
+            # Rolled back with the transaction: the event is not delivered.
             raise web.HTTPConflict(text="This job was completed before.") from None
         return web.json_response({"event_id": event.event_id}, status=201)
 
@@ -51,7 +53,7 @@ def service(engine: AsyncEngine, notifications: Notifications) -> web.Applicatio
 
 
 async def main() -> None:
-    """Serve until it is told to end."""
+    """Serve until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     kind, _, place = DATABASE.partition(":")
@@ -61,7 +63,7 @@ async def main() -> None:
     chosen = settings(
         DB_URI=DATABASE,
         DB_ENCRYPTION_SECRET="change-me-change-me-change-me-32",  # noqa: S106 - an example's
-        API_AUTH="none",  # this service is on loopback; elsewhere say api_key, or guard it yourself
+        API_AUTH="none",  # this service is on loopback; elsewhere, api_key or a check of your own
         WEBHOOKS_ALLOWED_NETWORKS="127.0.0.0/8",
     )
     await migrate(chosen)

@@ -1,7 +1,7 @@
-"""A FastAPI service that publishes, and mounts nothing.
+"""A FastAPI service that publishes, and does not mount the API.
 
-``DATABASE=… RECEIVER=… PORT=… python embed_fastapi.py``: ``POST /jobs/{job_id}`` tells those who
-subscribed that a job has completed. The same id again tells nobody a second time.
+``DATABASE=… RECEIVER=… PORT=… python embed_fastapi.py``: ``POST /jobs/{job_id}`` publishes
+that a job has completed. The same id again is a duplicate, and is not sent.
 """
 
 import os
@@ -22,6 +22,7 @@ from notification_entrypoints.embedded import (
 )
 
 ENVIRONMENT = UUID("0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10")
+PIPELINE = "7d0a2c34-6c1f-4c7e-9a57-2f7a3f0f6f10"
 
 
 @asynccontextmanager
@@ -53,10 +54,9 @@ def notifications_of(request: Request) -> Notifications:
 async def complete_job(
     job_id: UUID, notifications: Annotated[Notifications, Depends(notifications_of)]
 ) -> dict[str, bool]:
-    """Tell that a job has completed; say whether that was told before."""
-    event = notifications.event(
-        ENVIRONMENT, "job-completed", {"job_id": str(job_id)}, event_id=str(job_id)
-    )
+    """Publish that a job has completed; return whether it was published before."""
+    data = {"job_id": str(job_id), "pipeline_id": PIPELINE, "status": "succeeded"}
+    event = notifications.event(ENVIRONMENT, "job-completed", data, event_id=str(job_id))
     (published,) = await notifications.publish([event])
     return {"told_before": published.duplicate}
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from notification_entrypoints.embedded import WebhookDraft, migrate, open_notifications, settings
 
@@ -21,7 +21,8 @@ async def main(folder: str, url: str) -> None:
     async with open_notifications(chosen) as notifications:
         draft = WebhookDraft(name="me", url=url, events=["job-completed"])
         await notifications.webhooks.create(ENVIRONMENT, draft)
-        event = notifications.event(ENVIRONMENT, "job-completed", {"status": "succeeded"})
+        data = {"job_id": str(uuid4()), "pipeline_id": str(uuid4()), "status": "succeeded"}
+        event = notifications.event(ENVIRONMENT, "job-completed", data)
         await notifications.publish([event])
         await notifications.drain()
 
