@@ -79,7 +79,7 @@ async def test_the_script_delivers_and_ends(tmp_path: Path) -> None:
         )
         assert await asyncio.wait_for(script.wait(), 60) == 0
         (request,) = receiver.requests
-        assert b'"data":{"status":"succeeded"}' in request.body
+        assert b'"status":"succeeded"}' in request.body
 
 
 async def test_the_aiohttp_service_tells_of_what_it_stores_and_of_nothing_else(
