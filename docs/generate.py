@@ -33,14 +33,14 @@ API = CHECKOUT / "entrypoints" / "notification_entrypoints" / "api" / "openapi"
 MIGRATIONS = CHECKOUT / "adapters" / "notification_adapters" / "sql" / "migrations"
 
 ERROR_GROUPS = {
-    10: "The request as such",
-    11: "What the request says",
+    10: "HTTP",
+    11: "Validation",
     12: "Webhooks",
     13: "Events",
     14: "Deliveries",
     15: "Environments",
-    16: "Who calls",
-    19: "This system",
+    16: "Authentication and authorization",
+    19: "Availability and internal errors",
 }
 
 
@@ -50,7 +50,7 @@ def errors_page() -> str:
         "# Errors",
         (
             "Every error of the API has one shape: `error_code`, `http_code`, `message`, "
-            "`request_id`, and for wrong fields `details`, a list of `field` and `message`. "
+            "`request_id`, and for invalid fields `details`, a list of `field` and `message`. "
             "`internal_message` and `stacktrace` are empty unless it runs with `DEBUG=true` "
             "and the caller is an administrator. "
             "A number never changes its meaning. If `Accept` names `application/problem+json`, an "
@@ -61,7 +61,7 @@ def errors_page() -> str:
     for hundred, group in groupby(kinds, key=lambda kind: kind.error_code // 100):
         rows = [(f"`{e.error_code}`", str(e.http_code), e.message) for e in group]
         parts.append(f"## {ERROR_GROUPS.get(hundred, f'{hundred}xx')}")
-        parts.append(table(("error_code", "HTTP", "What it means, and what to do"), rows))
+        parts.append(table(("error_code", "HTTP", "Message"), rows))
     return _page(parts)
 
 

@@ -147,7 +147,7 @@ class ErasureNotFound(NotificationError, LookupError):
     """The environment is not being erased, and was not."""
 
     def __init__(self, environment_id: UUID) -> None:
-        super().__init__(f"Nobody has asked to erase environment {environment_id}.")
+        super().__init__(f"There is no erasure of environment {environment_id}.")
         self.environment_id = environment_id
 
 
@@ -199,9 +199,7 @@ class EventGone(NotificationError):
     """The event's body is no longer stored, so that it cannot be sent again."""
 
     def __init__(self, event_id: str) -> None:
-        super().__init__(
-            "The event is no longer stored as a whole, so that it cannot be sent again."
-        )
+        super().__init__("The body of the event is no longer stored, so it cannot be redelivered.")
         self.event_id = event_id
 
 

@@ -79,14 +79,16 @@ def error_in(response: ReceivedResponse) -> AttemptError | None:
     if code // 100 == _SUCCESS:
         return None
     if code == _GONE:
-        return AttemptError(ErrorCode.GONE, "The receiver answered 410: it wants no more requests.")
+        return AttemptError(ErrorCode.GONE, "The receiver responded with 410 Gone.")
     if code in _REDIRECTS:
         return AttemptError(
             ErrorCode.REDIRECT_NOT_FOLLOWED,
-            f"The receiver answered {code}; redirects are not followed. "
+            f"The receiver responded with {code}; redirects are not followed. "
             "Set the webhook's url to where it points.",
         )
-    return AttemptError(ErrorCode.HTTP_STATUS, f"The receiver answered {code}; 2xx is expected.")
+    return AttemptError(
+        ErrorCode.HTTP_STATUS, f"The receiver responded with {code}; 2xx is expected."
+    )
 
 
 def next_step_after(  # noqa: PLR0913 - everything that the rule depends on, said one by one

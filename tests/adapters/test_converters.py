@@ -155,7 +155,7 @@ class TestLogs:
             number=2,
             outcome=AttemptOutcome.FAILED,
             started_at=NOON,
-            error=AttemptError(ErrorCode.HTTP_STATUS, "The receiver answered 500."),
+            error=AttemptError(ErrorCode.HTTP_STATUS, "The receiver responded with 500."),
             request=SentRequest("post", "https://example.com/", (("A", "1"), ("B", "2"))),
             response=ReceivedResponse(500, (("A", "1"), ("a", "2")), b"\xc3\xa9\xff"),
             duration=timedelta(microseconds=1234),
@@ -170,7 +170,7 @@ class TestLogs:
             "attempt": 2,
             "outcome": "failed",
             "started_at": "2026-01-02T12:00:00Z",
-            "error": {"code": "http_status", "message": "The receiver answered 500."},
+            "error": {"code": "http_status", "message": "The receiver responded with 500."},
             "request": {
                 "method": "post",
                 "url": "https://example.com/",

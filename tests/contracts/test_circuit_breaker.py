@@ -47,7 +47,7 @@ def _failed(
 
 def _answered(harness: Harness, claimed: ClaimedDelivery, code: int) -> AttemptResult:
     result = harness.result(claimed, RETRY, AttemptOutcome.FAILED)
-    error = AttemptError(ErrorCode.HTTP_STATUS, f"The receiver answered {code}.")
+    error = AttemptError(ErrorCode.HTTP_STATUS, f"The receiver responded with {code}.")
     response = ReceivedResponse(code, (), b"")
     return evolve(result, attempt=evolve(result.attempt, error=error, response=response))
 

@@ -243,7 +243,7 @@ async def log_gone_of(stage: Backstage, claimed: ClaimedDelivery) -> Attempt:
     attempt = attempt_of(
         claimed,
         outcome=AttemptOutcome.FAILED,
-        error=AttemptError(ErrorCode.GONE, "The receiver answered 410."),
+        error=AttemptError(ErrorCode.GONE, "The receiver responded with 410."),
         response=ReceivedResponse(
             410, (("Set-Cookie", "a=1"), ("set-cookie", "b=2")), b"gone \xff", truncated=True
         ),

@@ -120,6 +120,6 @@ def failed(claimed: ClaimedDelivery) -> Attempt:
     return attempt_of(
         claimed,
         outcome=AttemptOutcome.FAILED,
-        error=AttemptError(ErrorCode.HTTP_STATUS, "The receiver answered 500."),
+        error=AttemptError(ErrorCode.HTTP_STATUS, "The receiver responded with 500."),
         response=ReceivedResponse(500, (), b"out of disk"),
     )

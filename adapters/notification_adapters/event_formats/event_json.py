@@ -264,7 +264,7 @@ def _errors(envelope: Pairs, rules: _Rules) -> Iterator[tuple[str, str]]:
         if count > 1:
             yield name, f"This key stands here {count} times; it may stand once."
         if name not in rules:
-            yield name, f"There is no such field; an event has {', '.join(rules)}."
+            yield name, f"Unknown field; an event has {', '.join(rules)}."
         elif (error := rules[name](values[name])) is not None:
             yield name, error
     for name in _REQUIRED:

@@ -74,7 +74,7 @@ class DescribedSchema:
                 yield Detail(field_at([*path, missing]), "This field is missing.")
             case ValidationErrorKind.AdditionalProperties(unexpected):
                 fields = ", ".join(self._fields_at(error.schema_path))
-                message = f"There is no such field. The fields are {fields}."
+                message = f"Unknown field. The fields are {fields}."
                 for name in sorted(unexpected):
                     yield Detail(field_at([*path, name]), message)
             case kind:
@@ -131,7 +131,7 @@ def _sentence(kind: ValidationErrorKind, value: object, otherwise: str) -> str:
             either = " or ".join(_KINDS[name] for name in types)
             return f"This is {_kind_of(value)}. {instead} {either}."
         case ValidationErrorKind.Enum(options):
-            return f"This is none of the values. Give one of {', '.join(map(str, options))}."
+            return f"This must be one of {', '.join(map(str, options))}."
         case ValidationErrorKind.Format(format):
             return f"This is not {_FORMATS.get(format, f'of the format {format}')}."
         case ValidationErrorKind.UniqueItems():

@@ -121,7 +121,9 @@ class JwtCredentials(CredentialScheme):
             )
         except jwt.PyJWTError as error:
             # The library's own words may quote the token.
-            raise CredentialRefused("The token is not one of our issuer for us.") from error
+            raise CredentialRefused(
+                "The token's signature, issuer or audience is invalid."
+            ) from error
         expires_at = self._check_times(claims)
         return _Checked(self._caller(claims), self._clock.monotonic(), expires_at)
 
@@ -132,15 +134,17 @@ class JwtCredentials(CredentialScheme):
         if now >= expires_at + leeway:
             raise CredentialRefused("The token has expired. Get a new one.")
         if now < not_before - leeway:
-            raise CredentialRefused("The token is not good yet.")
+            raise CredentialRefused("The token is not valid yet.")
         return expires_at + leeway
 
     def _caller(self, claims: Mapping[str, Any]) -> Caller:
         subject = claims["sub"]
         if not (isinstance(subject, str) and subject):
-            raise CredentialRefused("The token does not say whose it is.")
+            raise CredentialRefused("The token has no subject (sub).")
         if any(validate_text("sub", subject, _MAX_NAME_LENGTH)):
-            raise CredentialRefused("The token's sub is too long, or no text that can be stored.")
+            raise CredentialRefused(
+                "The token's sub is too long, or is not a text that can be stored."
+            )
         scope = _scope(claims.get(self._rules.scope_claim))
         environments = _environments(claims.get(self._rules.environments_claim))
         return Caller(f"jwt:{subject}", scope, environments)
@@ -169,4 +173,4 @@ def _environments(claim: Any) -> frozenset[UUID] | None:
     try:
         return frozenset(map(UUID, listed))
     except (ValueError, AttributeError, TypeError):
-        raise CredentialRefused("The token's environments are no ids.") from None
+        raise CredentialRefused("The token's environments are not UUIDs.") from None

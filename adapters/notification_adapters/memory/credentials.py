@@ -23,5 +23,5 @@ class MemoryCredentials(CredentialScheme):
     async def caller(self, credential: str) -> Caller:
         """Return who has this credential."""
         if credential not in self._callers:
-            raise CredentialRefused("Nobody has this credential.")
+            raise CredentialRefused("Unknown credentials.")
         return self._callers[credential]

@@ -1,8 +1,8 @@
-"""The catalogue of what can go wrong with a request, and the one shape in which it is answered.
+"""The catalogue of errors of the API, and the response that each of them becomes.
 
-The numbers are grouped by hundreds: 10xx the request as such, 11xx what it says, 12xx webhooks,
-13xx events, 14xx deliveries, 15xx environments, 16xx who calls, 19xx this system. A number never
-changes its meaning; new ones are added.
+The numbers are grouped by hundreds: 10xx HTTP, 11xx validation, 12xx webhooks, 13xx events,
+14xx deliveries, 15xx environments, 16xx authentication and authorization, 19xx availability. A
+number never changes its meaning; new ones are added.
 """
 
 import traceback
@@ -60,7 +60,7 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 @frozen
 class ProblemKind:
-    """One entry of the catalogue: its numbers, what it means and what the caller can do."""
+    """One entry of the catalogue: its numbers, and what it means and what the caller can do."""
 
     error_code: int
     http_code: int
@@ -68,7 +68,7 @@ class ProblemKind:
 
 
 class Problem(Enum):
-    """What can go wrong with a request."""
+    """The errors of the API."""
 
     MALFORMED_REQUEST = ProblemKind(
         1000, 400, "This is not a valid HTTP/1.1 request. Correct the client."
@@ -76,11 +76,9 @@ class Problem(Enum):
     REFUSED_REQUEST = ProblemKind(
         1001, 400, "The HTTP server refused the request. Correct the client."
     )
-    NO_SUCH_PATH = ProblemKind(
-        1002, 404, "There is nothing at this path. The paths are listed in /api/openapi.json."
-    )
+    NO_SUCH_PATH = ProblemKind(1002, 404, "Not found. The paths are listed in /api/openapi.json.")
     METHOD_NOT_ALLOWED = ProblemKind(
-        1003, 405, "This path does not have this method. Use one of the Allow header."
+        1003, 405, "The method is not allowed for this path. Use one of the Allow header."
     )
     BODY_TOO_SLOW = ProblemKind(1004, 408, "The body did not arrive in time. Send it in one go.")
     BODY_TOO_LARGE = ProblemKind(1005, 413, "The body is too large. Send less at once.")
@@ -89,156 +87,165 @@ class Problem(Enum):
     )
     NOT_JSON = ProblemKind(1007, 400, "The body is not JSON in UTF-8.")
     BROKEN_BODY = ProblemKind(
-        1008, 400, "The body ended early or cannot be unpacked. Send it again, whole."
+        1008, 400, "The body is incomplete or cannot be decompressed. Send it again."
     )
-    EXPECTATION_FAILED = ProblemKind(1009, 417, "The only expectation that is met is 100-continue.")
+    EXPECTATION_FAILED = ProblemKind(
+        1009, 417, "The Expect header is not supported; only 100-continue is."
+    )
 
     STILL_RESPONDING = ProblemKind(
         1010,
         409,
-        "The first request with this Idempotency-Key is still being answered, or was cut off. "
-        "Try again, and make a new key if this goes on.",
+        "The first request with this Idempotency-Key is still in progress, or was interrupted. "
+        "Retry, and use a new key if this persists.",
     )
     KEY_REUSED = ProblemKind(
-        1011, 422, "This Idempotency-Key was used for another request. Make a new one for this one."
+        1011,
+        422,
+        "This Idempotency-Key was used for another request. Use a new one for this request.",
     )
 
     NOT_ACCEPTABLE = ProblemKind(
-        1012, 406, "The response is available as application/json only. Accept that, or anything."
+        1012, 406, "Not acceptable: the response is available as application/json only."
     )
     WRONG_CODING = ProblemKind(
-        1013, 415, "The body's Content-Encoding is not known. Send it as gzip, deflate or as it is."
+        1013, 415, "Unsupported Content-Encoding. Use gzip, deflate or none."
     )
 
-    INVALID_BODY = ProblemKind(1100, 400, "Fields of the body are wrong: see the details.")
-    INVALID_PARAMETERS = ProblemKind(1101, 400, "Parameters are wrong: see the details.")
+    INVALID_BODY = ProblemKind(1100, 400, "Fields of the body are invalid: see the details.")
+    INVALID_PARAMETERS = ProblemKind(1101, 400, "Parameters are invalid: see the details.")
 
     WEBHOOK_NOT_FOUND = ProblemKind(1200, 404, "There is no such webhook.")
     TOO_MANY_WEBHOOKS = ProblemKind(
-        1201, 409, "The environment has as many webhooks as it may have. Delete one first."
+        1201, 409, "The environment has reached its limit of webhooks. Delete one first."
     )
     WEBHOOK_CHANGED = ProblemKind(
-        1202, 409, "Others change this webhook at the same time. Read it and try again."
+        1202, 409, "The webhook was changed concurrently. Read it and retry."
     )
 
     WEBHOOK_OUTDATED = ProblemKind(
-        1203, 412, "The webhook is not the one that If-Match names. Read it again, then decide."
+        1203, 412, "The webhook has changed: its ETag does not match If-Match. Read it again."
     )
 
     WEBHOOK_DISABLED = ProblemKind(1204, 409, "The webhook is disabled. Enable it first.")
     WEBHOOK_DELETED = ProblemKind(1205, 409, "The webhook was deleted: nothing can be sent to it.")
 
     TOO_MANY_WEBHOOK_TESTS = ProblemKind(
-        1206, 429, "Too many webhooks are being tested. Try again after Retry-After seconds."
+        1206, 429, "Too many webhook tests are running. Retry after Retry-After seconds."
     )
 
     SIGNING_SECRET_NOT_FOUND = ProblemKind(
         1207, 404, "The webhook has no such signing secret, or it has expired."
     )
 
-    INVALID_EVENT = ProblemKind(1300, 400, "The event is refused: see the details.")
+    INVALID_EVENT = ProblemKind(1300, 400, "The event is invalid: see the details.")
     EVENT_TOO_LARGE = ProblemKind(
         1301, 413, "An event, or the batch, is too large: see the details."
     )
     TOO_MANY_DELIVERIES = ProblemKind(
-        1302, 413, "The batch makes too many deliveries. Publish it in smaller ones."
+        1302, 413, "The batch results in too many deliveries. Publish smaller batches."
     )
 
     EVENT_NOT_FOUND = ProblemKind(1303, 404, "There is no such event in this environment.")
     EVENT_GONE = ProblemKind(
-        1304, 409, "The event is no longer stored as a whole, so that it cannot be sent again."
+        1304, 409, "The body of the event is no longer stored, so it cannot be redelivered."
     )
 
     DELIVERY_NOT_FOUND = ProblemKind(1400, 404, "There is no such delivery.")
     REPLAY_NOT_FOUND = ProblemKind(1401, 404, "The webhook has no such replay.")
     REPLAY_RUNNING = ProblemKind(
-        1402, 409, "A replay of this webhook is running. Wait until it has ended, or cancel it."
+        1402, 409, "A replay of this webhook is in progress. Wait until it ends, or cancel it."
     )
 
     ENVIRONMENT_NOT_FOUND = ProblemKind(1500, 404, "There is no such environment.")
     ROTATION_TOO_SOON = ProblemKind(
-        1501, 409, "The key cannot be rotated yet, unless it is an emergency."
+        1501, 409, "The key cannot be rotated yet, except by an emergency rotation."
     )
     KEYS_CHANGED = ProblemKind(
-        1502, 409, "Others rotate this environment's key at the same time. Read the settings first."
+        1502, 409, "The environment's keys were changed concurrently. Read the settings and retry."
     )
     ENVIRONMENT_BEING_ERASED = ProblemKind(
-        1503, 409, "The environment is being erased: nothing new is taken for it meanwhile."
+        1503, 409, "The environment is being erased: nothing can be created in it meanwhile."
     )
-    ERASURE_NOT_FOUND = ProblemKind(1504, 404, "Nobody has asked to erase this environment.")
+    ERASURE_NOT_FOUND = ProblemKind(1504, 404, "There is no erasure of this environment.")
 
     CREDENTIAL_MISSING = ProblemKind(
-        1600, 401, "Say who calls: send Authorization: Bearer, followed by an API key or a token."
+        1600, 401, "Authentication required: send an API key or a token as Authorization: Bearer."
     )
-    CREDENTIAL_REFUSED = ProblemKind(1601, 401, "The credential proves nothing. Use another one.")
-    NOT_ALLOWED = ProblemKind(1602, 403, "The credential does not allow this. Use one that does.")
+    CREDENTIAL_REFUSED = ProblemKind(
+        1601,
+        401,
+        "Invalid credentials: the API key or token is unknown, wrong, expired or revoked.",
+    )
+    NOT_ALLOWED = ProblemKind(
+        1602, 403, "Insufficient scope: the credentials do not allow this operation."
+    )
     TOO_MANY_FAILURES = ProblemKind(
-        1603, 429, "Too many credentials from here were refused. Wait for Retry-After seconds."
+        1603, 429, "Too many failed authentications. Retry after Retry-After seconds."
     )
     API_KEY_NOT_FOUND = ProblemKind(1604, 404, "There is no such API key.")
 
     TOO_MANY_REQUESTS = ProblemKind(
-        1605, 429, "There are too many requests of yours. Wait for Retry-After seconds."
+        1605, 429, "Too many requests. Retry after Retry-After seconds."
     )
     NOT_LOCAL = ProblemKind(
         1606,
         421,
-        "This API asks nobody who calls, so it is for this machine only: call it by 127.0.0.1, or "
-        "name the proxy before it in API_TRUSTED_PROXIES.",
+        "Authentication is disabled, so the API is served on this host only: use 127.0.0.1, or add "
+        "the reverse proxy to API_TRUSTED_PROXIES.",
     )
     FOREIGN_PAGE = ProblemKind(
         1607,
         403,
-        "A page of another site must not change anything here. If it may call the API, name its "
-        "origin in API_CORS_ORIGINS.",
+        "Cross-origin requests must not change anything. To allow the origin, add it to "
+        "API_CORS_ORIGINS.",
     )
 
-    UNEXPECTED = ProblemKind(
-        1900, 500, "Something went wrong here, not with the request. Tell us the request_id."
-    )
+    UNEXPECTED = ProblemKind(1900, 500, "Internal error. Report it with the request_id.")
     STORAGE_UNAVAILABLE = ProblemKind(
-        1901, 503, "The storage is away; nothing was written. Try again after Retry-After seconds."
+        1901,
+        503,
+        "The storage is unavailable; nothing was written. Retry after Retry-After seconds.",
     )
     OUTCOME_UNKNOWN = ProblemKind(
         1902,
         503,
-        "The storage went away in the last step: it was written, or not. Try again after "
-        "Retry-After seconds; an event that has an event_id is stored once all the same.",
+        "The storage became unavailable during the commit, so the outcome is unknown. Retry after "
+        "Retry-After seconds; an event with an event_id is stored once.",
     )
     TOO_SLOW = ProblemKind(
         1903,
         503,
-        "The response took too long; what was asked for may still be done. Try again after "
-        "Retry-After seconds; an event that has an event_id is stored once all the same.",
+        "The operation timed out and may still complete. Retry after Retry-After seconds; an event "
+        "with an event_id is stored once.",
     )
     DIRECTORY_UNAVAILABLE = ProblemKind(
         1904,
         503,
-        "It cannot be told now whether the environment exists; nothing was written. Try again "
-        "after Retry-After seconds.",
+        "The environment cannot be looked up at the moment; nothing was written. Retry after "
+        "Retry-After seconds.",
     )
     ISSUER_UNAVAILABLE = ProblemKind(
         1905,
         503,
-        "It cannot be told now whether the token is good; nothing was done. Try again after "
-        "Retry-After seconds.",
+        "The token cannot be verified at the moment; nothing was done. Retry after Retry-After "
+        "seconds.",
     )
     TOO_MUCH_BUFFERED = ProblemKind(
         1906,
         503,
-        "The bodies of unfinished requests use too much memory; nothing was done. Try again after "
+        "The bodies of unfinished requests use too much memory; nothing was done. Retry after "
         "Retry-After seconds.",
     )
     TOO_MANY_CONNECTIONS = ProblemKind(
         1907,
         503,
-        "There are as many connections as may be, and a request on each; nothing was done. Try "
-        "again after Retry-After seconds.",
+        "The limit of connections is reached; nothing was done. Retry after Retry-After seconds.",
     )
 
 
 class RequestRefused(NotificationError):
-    """A request that is answered with a problem of the catalogue, and with these ``headers``."""
+    """A request that is refused with a problem of the catalogue, and these ``headers``."""
 
     def __init__(
         self,
@@ -299,7 +306,7 @@ _BY_STATUS = {
 
 
 def problem_of(error: Exception) -> Problem:
-    """Return the entry of the catalogue that an error is answered with."""
+    """Return the entry of the catalogue for an error."""
     if isinstance(error, RequestRefused):
         return error.problem
     if isinstance(error, web.HTTPException):

@@ -137,7 +137,7 @@ def test_data_goes_on_byte_for_byte_as_it_came(data: bytes) -> None:
         (b'{"event":"job-created","data":1,"\\u0065vent":"job-created"}', "event", "2 times"),
         (b'{"event":"job-created"}', "data", "required"),
         (b'{"data":1}', "event", "required"),
-        (b'{"event":"job-created","data":1,"extra":2}', "extra", "no such field"),
+        (b'{"event":"job-created","data":1,"extra":2}', "extra", "Unknown field"),
         (b'{"event":"job-eaten","data":1}', "event", "no event type 'job-eaten'; the types are"),
         (b'{"event":7,"data":1}', "event", "the types are"),
         (b'{"event":"job-created","data":1,"event_id":""}', "event_id", "1 to 256"),

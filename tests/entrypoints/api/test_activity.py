@@ -45,7 +45,7 @@ async def test_a_webhook_shows_its_latest_attempt_and_its_latest_error(
     }
     assert shown["last_triggered"] == told
     assert shown["last_errored"] == told | {
-        "error": {"code": "gone", "message": "The receiver answered 410."}
+        "error": {"code": "gone", "message": "The receiver responded with 410."}
     }
     assert (await api.get(WEBHOOKS)).json == [shown, idle]
     assert success.log_id != error.log_id

@@ -270,7 +270,7 @@ WRONG_EVENTS = {
     "no type": WrongEvent({"data": 1}, "event", "required"),
     "no data": WrongEvent({"event": "job-created"}, "data", "required"),
     "unknown type": WrongEvent({"event": "job-exploded", "data": 1}, "event", "job-completed"),
-    "unknown field": WrongEvent(EVENT | {"envronment": 1}, "envronment", "no such field"),
+    "unknown field": WrongEvent(EVENT | {"envronment": 1}, "envronment", "Unknown field"),
     "an environment": WrongEvent(EVENT | {"environment_id": ENVIRONMENT}, "environment_id", "no"),
     "empty id": WrongEvent(EVENT | {"event_id": ""}, "event_id", "1 to 256"),
     "no time": WrongEvent(EVENT | {"occurred_at": "now"}, "occurred_at", "RFC 3339"),

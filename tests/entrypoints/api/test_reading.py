@@ -25,7 +25,7 @@ class TestLogs:
             "event": "job-completed",
             "attempt": 1,
             "outcome": "failed",
-            "error": {"code": "gone", "message": "The receiver answered 410."},
+            "error": {"code": "gone", "message": "The receiver responded with 410."},
             "request": {
                 "method": "post",
                 "url": "https://example.com/",

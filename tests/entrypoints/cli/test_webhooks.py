@@ -217,13 +217,13 @@ def test_a_webhook_is_tried_out_and_its_response_shown(api: FakeApi, capsys: Out
 
 
 def test_a_receiver_that_fails_is_told_by_the_exit_code(api: FakeApi, capsys: Output) -> None:
-    error = {"code": "http_status", "message": "The receiver answered 500; 2xx is expected."}
+    error = {"code": "http_status", "message": "The receiver responded with 500; 2xx is expected."}
     failed = ATTEMPT | {"outcome": "failed", "response": {"http_code": 500}, "error": error}
     api.responds("POST", f"{ONE}/test", (200, failed))
     assert main(["webhooks", "test", ID]) == Exit.FAILED
     told = capsys.readouterr()
     assert "500" in told.out
-    assert told.err == "Error: The receiver answered 500; 2xx is expected.\n"
+    assert told.err == "Error: The receiver responded with 500; 2xx is expected.\n"
 
 
 def test_what_is_not_there_has_an_exit_code_of_its_own(api: FakeApi, capsys: Output) -> None:

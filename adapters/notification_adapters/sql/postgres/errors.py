@@ -49,7 +49,7 @@ _AWAY_WITHOUT_STATE = (
     ),
 )
 _UNUSABLE = {
-    "28000": "The database does not let this user in.",
+    "28000": "Authentication failed for the database user.",
     "28P01": "The database refuses the user's password.",
     "3D000": "The database does not exist; create it first.",
     "42501": "The database's user lacks a permission.",

@@ -1,0 +1,93 @@
+"""Find words that our text does not use, and name the field's word for each: ``nox -s lint``.
+
+Covered are README, SECURITY, CONTRIBUTING, the API's document, the settings' help and everything
+below docs/; generated pages stand for the docstrings and help texts that they are made of. What is
+left out is in `NOT_YET`. Code blocks, inline code and link targets are not read: names are names.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[1]
+CONFIG = "entrypoints/notification_entrypoints/config"
+COVERED = (
+    *("README.md", "SECURITY.md", "CONTRIBUTING.md", "docs/**/*.md"),
+    "entrypoints/notification_entrypoints/api/openapi/openapi.yaml",
+    "entrypoints/notification_entrypoints/api/problems.py",
+    f"{CONFIG}/groups.py",
+)
+# Decision records and the ports' docstrings are for contributors, the command line's texts and the
+# changelog have not been rewritten yet: CHANGELOG.md, the code's comments and tests are not read.
+NOT_YET = ("docs/adr/", "docs/reference/commands.md", "docs/reference/ports.md")
+
+WORDS = {
+    r"(?:no|drop|few|most|many|of) doubles|Doubled?s?\b|a double\b": "duplicate",
+    r"(?:is|are|was|were|be|been|being) away\b|went away": "unavailable, unreachable",
+    r"who calls|asks? nobody|nobody is asked|nobody asked": "authentication (is disabled)",
+    r"vouch\w*": "CA bundle, trusted certificate authorities",
+    r"heed(?:s|ed|ing)?\b": "honoured, takes effect",
+    r"(?:un)?judge[sd]?\b|judging\b|judge?ments?\b": "validated, checked, evaluated",
+    r"(?:un)?packed\b": "compressed, decompressed",
+    r"(?:tried|made|sent|delivered|begun) again\b|made once more": "retried, redelivered, repeated",
+    r"anew\b": "again, re-encrypted, recreated",
+    r"for good\b": "permanently",
+    r"mend(?:s|ed|ing)?\b": "fix",
+    r"pass(?:es|ed)? over\b": "ignored, skipped",
+    r"in the place of\b|in (?:its|their) place\b": "instead of, replaces",
+    r"stands? still\b|stood still\b": "hangs, is frozen",
+    r"(?:is|are|was|were) no (?:ids?|events?|credentials?|errors?|secrets?|settings?)\b": "not a",
+    r"looke?d?-ups?\b": "lookup, DNS lookup",
+    r"fail-over": "failover",
+    r"\d[\d,.]* (?:\w+ )?a second\b|times a second\b": "per second",
+    r"(?:once|one) in \d+ seconds": "every … seconds",
+    r"alarms?\b": "alert",
+    r"bills? of (?:its |their )?materials": "SBOM",
+    r"amid\b": "during",
+    r"answer(?:s|ed)? (?:with )?(?:a )?[1-5]\d\d\b|answered with": "returns, responds with",
+    r"former (?:secrets?|ones?)\b": "previous",
+    r"(?:takes?|taken|took) in\b": "ingest, consume",
+    r"lone message": "single message",
+    r"at the most\b": "at most",
+    r"(?:this|the|that) machine\b(?!'s)": "host, localhost",
+    r"way out\b": "egress, outbound network",
+    r"bec(?:a|o)mes? of\b": "what happened to, delivery status",
+    r"opens nothing\b": "is rejected",
+    r"name service\b": "DNS",
+    r"to the letter\b": "strictly",
+    r"is to be had\b": "is available",
+    r"(?:many|much) as (?:it|there|they) may\b": "limit, at its limit",
+    r"(?:absent|left out|empty|refused|nothing|there) where\b|where there (?:is|are)\b": "if",
+}
+PATTERNS = [
+    (re.compile(rf"(?<![\w-])(?:{pattern})", re.IGNORECASE), word)
+    for pattern, word in WORDS.items()
+]
+NAMES = re.compile(r"```.*?```|`[^`\n]*`|\]\([^)]*\)|<[^>\s]+>|\"[^\"\n]{0,80}\"", re.DOTALL)
+
+
+def findings(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Yield the line, the word that stands there and the word to use."""
+    text = path.read_text("utf-8")
+    if path.suffix == ".md":
+        text = NAMES.sub(lambda name: re.sub(r"[^\n]", " ", name[0]), text)
+    for pattern, word in PATTERNS:
+        for found in pattern.finditer(text.replace("\n", " ")):
+            yield text.count("\n", 0, found.start()) + 1, " ".join(found[0].split()), word
+
+
+def main() -> int:
+    """Print each finding with its place; fail if there is one."""
+    count = 0
+    for path in sorted({path for pattern in COVERED for path in CHECKOUT.glob(pattern)}):
+        name = path.relative_to(CHECKOUT).as_posix()
+        if not name.startswith((*NOT_YET, "docs/_build/")):
+            for line, word, better in sorted(findings(path)):
+                print(f"{name}:{line}: {word!r}: use {better}")
+                count += 1
+    return bool(count)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
