@@ -85,12 +85,13 @@ def init(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, layers, spelling and the packaging's own file."""
+    """Check style, layers, spelling, words and the packaging's own file."""
     session.install(*_locked("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("lint-imports", env={"PYTHONPATH": os.pathsep.join(SOURCES)})
     session.run("codespell")
+    session.run("python", "docs/check_words.py")
     session.run("validate-pyproject", "pyproject.toml")
 
 
@@ -145,7 +146,7 @@ def coverage_html(session: nox.Session) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """Break the promises on purpose, and count; ``-- -k WORD --seed N --minutes M`` chooses.
+    """Test the guarantees by fault injection; ``-- -k WORD --seed N --minutes M`` chooses.
 
     A table at the end has a line for each experiment. What is known of each stays in build/ until
     the next time, with what to say to run it again.
@@ -156,14 +157,14 @@ def faults(session: nox.Session) -> None:
 
 @nox.session
 def mutants(session: nox.Session) -> None:
-    """Break the product in every way that the checker of the promises must find out, and count."""
+    """Test the checker of the guarantees by mutations of the product."""
     _install_as_a_user_would(session, "tests")
     _break_it(session, "mutant")
 
 
 @nox.session
 def hostile(session: nox.Session) -> None:
-    """Let receivers, names and URLs do their worst to each sender, and print what came of it."""
+    """Run misbehaving receivers, names and URLs against each sender, and print the results."""
     _install_as_a_user_would(session, "tests")
     session.run("python", "-m", "tests.hostile", *session.posargs)
 
@@ -179,7 +180,7 @@ def clients(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Feed parsers and API what nobody would write; ``-- -max_total_time=600`` takes longer."""
+    """Fuzz parsers and API; ``-- -max_total_time=600`` runs longer."""
     _install_as_a_user_would(session, "fuzz", "tests")
     limits = session.posargs or ["-max_total_time=20"]
     for target in sorted(Path("tests/fuzz").glob("fuzz_*.py")):
@@ -232,7 +233,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build the wheel and the source distribution, and the bill of their materials, into dist/."""
+    """Build the wheel, the source distribution and their SBOM into dist/."""
     session.install(*_locked("build", "sbom"))
     session.run("python", "-m", "build", "--no-isolation")
     _list_materials(session)
@@ -262,7 +263,7 @@ def build_all(session: nox.Session) -> None:
 
 @nox.session
 def audit(session: nox.Session) -> None:
-    """Look for known vulnerabilities of all that is locked; says so where nobody can tell."""
+    """Check locked dependencies for known vulnerabilities; reports those that are unknown."""
     session.install(*_locked("audit"))
     report = Path(session.create_tmp()) / "report.json"
     report.unlink(missing_ok=True)

@@ -64,14 +64,19 @@ PATTERNS = [
     (re.compile(rf"(?<![\w-])(?:{pattern})", re.IGNORECASE), word)
     for pattern, word in WORDS.items()
 ]
-NAMES = re.compile(r"```.*?```|`[^`\n]*`|\]\([^)]*\)|<[^>\s]+>|\"[^\"\n]{0,80}\"", re.DOTALL)
+GENERATED = re.compile(r"<!-- figures -->.*<!-- end of figures -->", re.DOTALL)
+NAMES = re.compile(
+    r"^\| Before \|.*?\n\n|```.*?```|`[^`\n]*`|\]\([^)]*\)|<[^>\s]+>|\"[^\"\n]{0,80}\"",
+    re.DOTALL | re.MULTILINE,
+)
 
 
 def findings(path: Path) -> Iterator[tuple[int, str, str]]:
     """Yield the line, the word that stands there and the word to use."""
     text = path.read_text("utf-8")
     if path.suffix == ".md":
-        text = NAMES.sub(lambda name: re.sub(r"[^\n]", " ", name[0]), text)
+        for skipped in (GENERATED, NAMES):
+            text = skipped.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
     for pattern, word in PATTERNS:
         for found in pattern.finditer(text.replace("\n", " ")):
             yield text.count("\n", 0, found.start()) + 1, " ".join(found[0].split()), word

@@ -26,11 +26,11 @@ MEANINGS: Mapping[str, str] = {
     "attempt_started": "The request of an attempt is about to be sent.",
     "authentication_failed": "A request had a credential that was rejected, for the `cause`; "
     "`claimed` names the key or subject that it claims to be. What was sent is never logged.",
-    "background_task_failed": "The background task `task` failed, and is tried again. "
+    "background_task_failed": "The background task `task` failed, and is retried. "
     "`WorkerLockLost` of the task `lock` means that the process has lost its connection to "
     "PostgreSQL, and sends nothing until it has it again.",
     "delivery_claimed": "This process has claimed a delivery, with its insert or later.",
-    "delivery_failed": "The retries of a delivery are used up. The line names the latest one.",
+    "delivery_failed": "The retries of a delivery are exhausted. The line names the latest one.",
     "event_conflicted": "A publisher used an `event_id` again with other data. The first event "
     "stands.",
     "event_received": "An event has come in, and is to be stored.",
@@ -38,8 +38,8 @@ MEANINGS: Mapping[str, str] = {
     "is new.",
     "jwks_over_plain_http": "The issuer's keys are fetched over plain http from another host: "
     "whoever is between can replace them.",
-    "leases_reaped": "Deliveries of a worker that died, or whose lease ended, were taken over; "
-    "their attempts are logged as `interrupted`.",
+    "leases_reaped": "Expired leases, and those of a dead worker, were reclaimed; the attempts "
+    "are logged as `interrupted`.",
     "log_lines_dropped": "The log could not be written: `count` lines are missing before this one.",
     "message_dead_lettered": "A message from Kafka is not an event, for the `reason`; it was "
     "stored as a dead letter. The line names the latest one.",
@@ -50,10 +50,11 @@ MEANINGS: Mapping[str, str] = {
     "resource_exhausted": "This host ran out of the `resource`; `message` says what to do. "
     "No retry is used up.",
     "result_written": "The result of an attempt was committed; `next_step` is what follows.",
-    "results_fenced": "This process was slower than its lease: another worker had taken over, so "
-    "its results were rejected. Receivers may have got these events twice.",
-    "service_unavailable": "Requests to the API get 503, for the `cause`; logged once in 20 "
-    "seconds for each cause.",
+    "results_fenced": "This process was slower than its lease: another worker had reclaimed the "
+    "deliveries, so its stale results were rejected (fencing). Receivers may have got these "
+    "events twice.",
+    "service_unavailable": "Requests to the API get 503, for the `cause`; logged every 20 seconds "
+    "per cause.",
     "shutdown_forced": "The process did not stop in time, and ended at once. Its leases are "
     "reaped.",
     "signer_rejected": "A signer computes wrong signatures, and another one is used.",

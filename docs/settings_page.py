@@ -103,11 +103,11 @@ def settings_page() -> Sequence[str]:
             "Durations are written as `250ms`, `1m30s` or `2h`."
         ),
         (
-            "`up` needs none of them. Where they are not set at all, it keeps a SQLite file in the "
-            "current folder (`DB_URI`), makes a secret once and keeps it beside that file "
-            "(`DB_ENCRYPTION_SECRET`), uses no Kafka, asks no other system about environments, and "
-            "lets webhooks reach this machine (`WEBHOOKS_ALLOWED_NETWORKS`) if the API listens on "
-            "loopback and asks for no credential."
+            "`up` does not need any of them. Its defaults are a SQLite file in the current folder "
+            "(`DB_URI`), a secret that it generates and stores next to that file "
+            "(`DB_ENCRYPTION_SECRET`), no Kafka, no lookup of environments, and webhooks that may "
+            "reach loopback (`WEBHOOKS_ALLOWED_NETWORKS`) if the API listens on loopback and "
+            "authentication is disabled."
         ),
     ]
     known, places = variables(), _places()
