@@ -100,9 +100,7 @@ class Problem(Enum):
         "Retry, and use a new key if this persists.",
     )
     KEY_REUSED = ProblemKind(
-        1011,
-        422,
-        "This Idempotency-Key was used for another request. Use a new one for this request.",
+        1011, 422, "This Idempotency-Key was used for another request. Use a new one."
     )
 
     NOT_ACCEPTABLE = ProblemKind(
@@ -173,9 +171,7 @@ class Problem(Enum):
         1600, 401, "Authentication required: send an API key or a token as Authorization: Bearer."
     )
     CREDENTIAL_REFUSED = ProblemKind(
-        1601,
-        401,
-        "Invalid credentials: the API key or token is unknown, wrong, expired or revoked.",
+        1601, 401, "Invalid credentials: the API key or token is wrong, expired or revoked."
     )
     NOT_ALLOWED = ProblemKind(
         1602, 403, "Insufficient scope: the credentials do not allow this operation."
@@ -195,10 +191,7 @@ class Problem(Enum):
         "the reverse proxy to API_TRUSTED_PROXIES.",
     )
     FOREIGN_PAGE = ProblemKind(
-        1607,
-        403,
-        "Cross-origin requests must not change anything. To allow the origin, add it to "
-        "API_CORS_ORIGINS.",
+        1607, 403, "Cross-origin request refused. Add the origin to API_CORS_ORIGINS to allow it."
     )
 
     UNEXPECTED = ProblemKind(1900, 500, "Internal error. Report it with the request_id.")
