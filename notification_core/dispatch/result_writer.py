@@ -73,7 +73,8 @@ class ResultWriter:
         self._observer = observer
         self._interruption_delay = rules.interruption_delay
         self._listener = listener
-        self._breaker = CircuitBreaker(rules.breaker, self._on_health_changed)
+        self._waiting: set[UUID] = set()
+        self._breaker = CircuitBreaker(rules.breaker, self._on_health_changed, self._waiting.add)
         self.unwritten: deque[AttemptResult] = deque()
         self._unsent: deque[tuple[Fence, timedelta]] = deque()
         self._suspects = 0
@@ -135,10 +136,12 @@ class ResultWriter:
             attempt = result.attempt
             error = attempt.error.code if attempt.error else None
             self._observer.attempt_ended(attempt.outcome, error, attempt.duration)
-            if isinstance(result.next_step, Failed):
+            # One that waits for its paused webhook has not failed.
+            if isinstance(result.next_step, Failed) and attempt.delivery_id not in self._waiting:
                 self._observer.delivery_failed(attempt.webhook_id, attempt.delivery_id)
                 if result.next_step.disables:
                     self._observer.webhook_disabled(attempt.webhook_id, result.next_step.disables)
+        self._waiting.clear()
         if refused:
             self._observer.results_fenced(len(refused))
         self._listener.on_written(batch)

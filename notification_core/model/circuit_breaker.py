@@ -65,19 +65,21 @@ class BreakerPolicy:
         return self.failures > 0
 
 
-def _ignore(webhook_id: UUID, state: HealthState) -> None:
-    """Take no notice of a webhook that was paused or goes on."""
+def _ignore(*_: object) -> None:
+    """Take no notice."""
 
 
 @frozen
 class CircuitBreaker:
     """The policy by which results are written, and who hears of webhooks that it pauses.
 
-    ``on_change`` is called once a webhook is ``paused``, or ``healthy`` again, in storage.
+    Called once it is in storage: ``on_change`` if a webhook is ``paused``, or ``healthy`` again, and
+    ``on_wait`` with the id of a delivery that waits for its webhook instead of its next step.
     """
 
     policy: BreakerPolicy = BreakerPolicy()
     on_change: Callable[[UUID, HealthState], None] = field(default=_ignore, eq=False)
+    on_wait: Callable[[UUID], None] = field(default=_ignore, eq=False)
 
 
 NO_BREAKER: Final = CircuitBreaker(BreakerPolicy(failures=0))

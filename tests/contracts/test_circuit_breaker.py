@@ -35,7 +35,10 @@ class Heard:
 
     def __init__(self, policy: BreakerPolicy = POLICY) -> None:
         self.changes: list[tuple[UUID, HealthState]] = []
-        self.breaker = CircuitBreaker(policy, lambda *change: self.changes.append(change))
+        self.waiting: list[UUID] = []
+        self.breaker = CircuitBreaker(
+            policy, lambda *change: self.changes.append(change), self.waiting.append
+        )
 
 
 def _failed(
@@ -193,6 +196,7 @@ async def test_a_delivery_without_retries_left_pauses_its_webhook_and_waits(
         await _write(harness, [_failed(harness, claimed, step)], heard)
         await harness.clock.advance(1)
     assert heard.changes == [(webhook.webhook_id, HealthState.PAUSED)]
+    assert heard.waiting == [delivery_id]
     stored = await harness.probe(delivery_id)
     assert (stored.state, stored.failures, stored.attempt) == (DeliveryState.PENDING, 2, 3)
 
@@ -207,7 +211,7 @@ async def test_a_delivery_fails_if_others_have_succeeded_since_it_began(harness:
     await harness.clock.advance(1)
     (again,) = (await harness.claim()).deliveries
     await _write(harness, [_failed(harness, again, Failed())], heard)
-    assert heard.changes == []
+    assert heard.changes == heard.waiting == []
     assert (await harness.probe(bad)).state is DeliveryState.FAILED
 
 

@@ -92,7 +92,7 @@ class MemoryDeliveryStore(DeliveryStore):
         breaker: CircuitBreaker = NO_BREAKER,
     ) -> Sequence[Fence]:
         """Log attempts that ended and write what becomes of their deliveries."""
-        fenced, changed = [], []
+        fenced, changed, waiting = [], [], []
         async with self._state.writing:
             revision = self._state.webhooks_revision
             for result in results:
@@ -104,6 +104,8 @@ class MemoryDeliveryStore(DeliveryStore):
                 waits, became = apply_result(self._state, result, breaker.policy, now)
                 if became:
                     changed.append((delivery.webhook_id, became))
+                if waits:
+                    waiting.append(delivery.delivery_id)
                 transition = after_attempt(result, delivery, now, interruption_delay, waits=waits)
                 delivery.end_attempt(transition)
                 if isinstance(result.next_step, Failed) and result.next_step.disables:
@@ -119,6 +121,8 @@ class MemoryDeliveryStore(DeliveryStore):
             self._state.webhooks_revision = revision + has_changed
         for webhook_id, state in changed:
             breaker.on_change(webhook_id, state)
+        for delivery_id in waiting:
+            breaker.on_wait(delivery_id)
         return fenced
 
     async def release(self, fences: Collection[Fence], after: timedelta = AT_ONCE) -> None:

@@ -34,6 +34,7 @@ class Book(FaultyDeliveries):
         self.given_back: list[Sequence[Fence]] = []
         self.delays: list[timedelta] = []
         self.refused: Sequence[Fence] = ()
+        self.waiting: Sequence[Fence] = ()
 
     async def finish(
         self,
@@ -41,10 +42,12 @@ class Book(FaultyDeliveries):
         interruption_delay: timedelta,
         breaker: CircuitBreaker = NO_BREAKER,
     ) -> Sequence[Fence]:
-        del interruption_delay, breaker
+        del interruption_delay
 
         async def write() -> Sequence[Fence]:
             self.finished.append(results)
+            for fence in self.waiting:
+                breaker.on_wait(fence.delivery_id)
             return self.refused
 
         return await self._faults.call("finish", write)
@@ -217,6 +220,20 @@ async def test_the_observer_hears_what_attempts_came_to(writing: Writing) -> Non
     assert writing.app.observer.failed == [gone.fence.delivery_id]
     assert writing.app.observer.disabled == [(WEBHOOK.webhook_id, DisabledReason.GONE)]
     assert writing.app.observer.fenced == 1
+
+
+async def test_one_that_waits_for_its_paused_webhook_is_not_said_to_have_failed(
+    writing: Writing,
+) -> None:
+    used_up = a_result(WEBHOOK, next_step=Failed(), error=ErrorCode.CONNECT)
+    writing.book.waiting = [used_up.fence]
+    writing.writer.record(used_up)
+    await writing.writer.drain()
+    assert writing.app.observer.failed == []
+    writing.book.waiting = []
+    writing.writer.record(used_up)
+    await writing.writer.drain()
+    assert writing.app.observer.failed == [used_up.fence.delivery_id]
 
 
 async def test_one_result_that_storage_refuses_for_good_does_not_hold_up_the_others(

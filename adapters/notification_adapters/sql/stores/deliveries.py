@@ -141,6 +141,9 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
                 await increment_revision(connection)
         for (_, webhook_id), state in changes.items():
             breaker.on_change(webhook_id, state)
+        for result, waits_for_webhook in zip(taken, waits, strict=True):
+            if waits_for_webhook:
+                breaker.on_wait(result.fence.delivery_id)
         return [fence for place, fence in enumerate(fences) if place not in owned]
 
     @retry_lost_transaction
