@@ -73,8 +73,8 @@ def _ignore(*_: object) -> None:
 class CircuitBreaker:
     """The policy by which results are written, and who hears of webhooks that it pauses.
 
-    Called once it is in storage: ``on_change`` if a webhook is ``paused``, or ``healthy`` again, and
-    ``on_wait`` with the id of a delivery that waits for its webhook instead of its next step.
+    They are called once it is in storage: ``on_change`` if a webhook is ``paused``, or ``healthy``
+    again, ``on_wait`` with the id of a delivery that waits for its webhook.
     """
 
     policy: BreakerPolicy = BreakerPolicy()

@@ -59,6 +59,7 @@ class GatedDatabase:
         self._gate = gate
         self._session_of = session_of
         self.session = 0
+        self.begun = 0
         self.dialect = cast("Dialect", _GatedDialect(database.dialect, gate))
 
     def __getattr__(self, name: str) -> Any:
@@ -71,6 +72,7 @@ class GatedDatabase:
         await self._gate.pass_by("write")
         async with self._database.write_transaction() as connection:
             self.session = self._session_of(connection)
+            self.begun += 1
             yield cast("AsyncConnection", _GatedConnection(connection, self._gate))
             await self._gate.pass_by("commit")
 
@@ -122,6 +124,8 @@ class Actor:
     gate: Gate
     waits: Callable[[], Awaitable[bool]]
     """Tells whether he waits for a lock of somebody else."""
+    begun: Callable[[], int]
+    """Tells how many transactions he has begun: more than one if the first was lost."""
     _task: "asyncio.Task[Any]" = field(init=False)
 
     async def begin(self) -> None:

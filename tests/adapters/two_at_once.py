@@ -18,6 +18,7 @@ from notification_adapters.sql.storage import open_stores
 from notification_adapters.sql.stores.deliveries import SqlDeliveryStore
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.errors import EventGone
+from notification_core.model.circuit_breaker import NO_BREAKER, BreakerPolicy, CircuitBreaker
 from notification_core.model.delivery import (
     AttemptOutcome,
     AttemptResult,
@@ -84,10 +85,10 @@ class Act:
     looks_first: bool = False
 
 
-def _finish(next_step: NextStep | None = None) -> Does:
+def _finish(next_step: NextStep | None = None, breaker: CircuitBreaker = NO_BREAKER) -> Does:
     async def finish(storage: SqlStorage, scene: Scene) -> Finished:
         result = scene.harness.result(scene.held, next_step)
-        fenced = await storage.deliveries.finish([result], DELAY)
+        fenced = await storage.deliveries.finish([result], DELAY, breaker)
         return Finished(result, not fenced)
 
     return finish
@@ -151,6 +152,15 @@ async def _release_lines(storage: SqlStorage, _: Scene) -> None:
     await storage.deliveries.release_lines(FIRST_LINE, 1000)
 
 
+_BREAKER = CircuitBreaker(BreakerPolicy(failures=1))
+
+
+async def _disable_failing(storage: SqlStorage, scene: Scene) -> None:
+    # Of the two failures of one that is probed, the first came before this, the other one since.
+    since = scene.webhook.updated_at + _BREAKER.policy.pause / 2
+    await storage.webhooks.disable_failing(*scene.key, since, scene.harness.clock.now())
+
+
 # The statements that a transaction makes while it has all its locks go by with the one before.
 ACTS: Mapping[str, Act] = {
     "claim": Act(_claim, ("look", "lock_due", "commit"), looks_first=True),
@@ -159,10 +169,15 @@ ACTS: Mapping[str, Act] = {
     "find it gone": Act(
         _finish(Failed(disables=DisabledReason.GONE)), ("lock_held", "execute", "commit")
     ),
+    "fail": Act(_finish(Retry(DELAY), _BREAKER), ("lock_held", "execute", "commit")),
+    "heal": Act(_finish(None, _BREAKER), ("lock_held", "execute", "execute", "commit")),
+    "disable failing": Act(
+        _disable_failing, ("look", "execute", "execute", "commit"), looks_first=True
+    ),
     "give back": Act(_give_back, ("lock_held", "commit")),
     "reap": Act(_reap, ("lock_overdue", "commit"), looks_first=True),
     "expire": Act(_expire, ("lock_overdue", "commit"), looks_first=True),
-    "delete": Act(_delete, ("execute", "cancel_claimed", "lock_waiting", "commit")),
+    "delete": Act(_delete, ("cancel_claimed", "execute", "execute", "commit")),
     "disable": Act(_disable, ("execute", "commit")),
     "enable": Act(_enable, ("execute", "commit")),
     "settle": Act(_settle, ("lock_unsendable", "commit"), looks_first=True),
@@ -184,12 +199,14 @@ _OF_ONE_THAT_IS_CLAIMED = (
     ("retry later", "delete"),
     ("retry later", "reap"),
     ("find it gone", "delete"),
+    ("fail", "delete"),
     ("give back", "delete"),
     ("give back", "reap"),
     ("reap", "delete"),
     ("reap", "reap"),
     ("expire", "reap"),
 )
+_OF_ONE_THAT_IS_PROBED = (("heal", "delete"), ("heal", "disable failing"))
 _OF_ONE_THAT_WAITS = (("claim", "claim"), ("claim", "delete"), ("claim", "disable"))
 _OF_ONE_THAT_MAY_NOT_BE_SENT = (("claim", "enable"), ("settle", "enable"), ("settle", "settle"))
 _OF_ONE_THAT_HAS_ARRIVED = (("retry by hand", "forget"),)
@@ -207,6 +224,7 @@ _OF_THE_FIRST_IN_A_LINE = (
 
 PAIRS = [
     *(("claimed", *pair) for pair in _OF_ONE_THAT_IS_CLAIMED),
+    *(("probed", *pair) for pair in _OF_ONE_THAT_IS_PROBED),
     *(("waiting", *pair) for pair in _OF_ONE_THAT_WAITS),
     *(("disabled", *pair) for pair in _OF_ONE_THAT_MAY_NOT_BE_SENT),
     *(("arrived", *pair) for pair in _OF_ONE_THAT_HAS_ARRIVED),
@@ -248,6 +266,12 @@ class Stage:
                 await self.storage.webhooks.replace(_disabled(webhook))
             return Scene(harness, webhook)
         claimed = await harness.hand_over(webhook)
+        if begins == "probed":
+            for factor in (1, 2):
+                failed = harness.result(claimed, Retry(DELAY))
+                await self.storage.deliveries.finish([failed], DELAY, _BREAKER)
+                self.clock.jump(factor * _BREAKER.policy.pause)
+                (claimed,) = (await harness.claim()).deliveries
         if begins == "arrived":
             await harness.finish(claimed)
         self.clock.jump(LEASE + DELAY)
@@ -269,12 +293,16 @@ class Stage:
             ]
             await play(actors, order)
         told = [actor.told() for actor in actors]
+        lost = [name for name, actor in zip(names, actors, strict=True) if actor.begun() > 1]
+        assert not lost, f"One of {names} waited for the other, and was lost: {lost}."
         await _check_what_is_kept(scene, told)
         if begins == "in line":
             await _check_the_line(scene)
         sent = await _drain(scene)
         assert not sent or not {"delete", "disable"} & {*names}, "It was sent after all."
         await _check_the_end(scene, told)
+        if "delete" in names:
+            await _check_nothing_is_left_of_its_health(scene)
 
     async def waits(self, session: int) -> bool:  # noqa: ARG002 - whom it is asked of
         """Tell whether a session waits for a lock: by default none does."""
@@ -296,7 +324,8 @@ class Stage:
         store = partial(SqlDeliveryStore, database)
         stores = open_stores(database, CIPHER, self.ids, lock, notifier, None, store)
         async with stores as storage:
-            yield Actor(does(storage, scene), gate, lambda: self.waits(gated.session))
+            doing = does(storage, scene)
+            yield Actor(doing, gate, lambda: self.waits(gated.session), lambda: gated.begun)
 
 
 async def _check_what_is_kept(scene: Scene, told: Sequence[Any]) -> None:
@@ -335,6 +364,11 @@ async def _drain(scene: Scene) -> int:
         for delivery in claimed.deliveries:
             await scene.harness.finish(delivery)
             sent += 1
+
+
+async def _check_nothing_is_left_of_its_health(scene: Scene) -> None:
+    later = scene.harness.clock.now() + timedelta(days=1)
+    assert scene.key not in await scene.harness.storage.webhook_health.paused_before(later)
 
 
 async def _check_the_end(scene: Scene, told: Sequence[Any]) -> None:

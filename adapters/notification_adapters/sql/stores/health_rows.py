@@ -48,7 +48,7 @@ async def apply_results(
     Their deliveries are locked. That webhooks were paused or resumed is left to be counted.
     """
     await _add_rows(connection, results, now)
-    before = await _locked(connection, {result.attempt.webhook_id for result in results})
+    before = await lock(connection, {result.attempt.webhook_id for result in results})
     first_log_ids = await _first_log_ids(connection, results)
     health: dict[WebhookKey, WebhookHealth | None] = {**before}
     waits = []
@@ -70,7 +70,7 @@ async def heal(
     connection: AsyncConnection, keys: Collection[WebhookKey], now: datetime, outbox: OutboxRows
 ) -> Changes:
     """Take webhooks for healthy, and resume those that were paused, which is left to be counted."""
-    before = await _locked(connection, {webhook_id for _, webhook_id in keys})
+    before = await lock(connection, {webhook_id for _, webhook_id in keys})
     return await _write(connection, before, dict.fromkeys(before), now, outbox)
 
 
@@ -187,7 +187,7 @@ def _new_row(row: ResultRow, now: datetime) -> Mapping[str, object]:
     return {**key, "failures": 0, "since": now, "first_log_id": UUID(int=0)}
 
 
-async def _locked(
+async def lock(
     connection: AsyncConnection, webhook_ids: Collection[UUID]
 ) -> dict[WebhookKey, WebhookHealth | None]:
     """Return and lock the rows of webhooks; None for one that was only just added."""

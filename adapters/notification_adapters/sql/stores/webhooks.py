@@ -166,16 +166,17 @@ class SqlWebhookStore(WebhookStore):
             .values(deleted_at=now, updated_at=now, version=webhooks.c.version + 1)
         )
         async with self._statistics.write_transaction() as (connection, writer):
-            await health_rows.forget(connection, key)
-            if not (await connection.execute(bury)).rowcount:
-                raise await _why_not_changed(connection, key)
-            # What is being attempted, and a first batch of what waits.
+            # What is being attempted, and a first batch of what waits. Deliveries come first, as of
+            # all who write results: these may be adding a row of the webhook's health.
             dialect, end = self._database.dialect, (DeliveryState.CANCELLED, reason)
             storage_now = await dialect.now(connection)
             claimed = await dialect.cancel_claimed(connection, webhook_id, reason, storage_now)
             waiting = await dialect.lock_waiting(connection, webhook_id, _CANCELLED_AT_ONCE)
             cancelled = [CancelledDelivery(handle, key, *end) for handle in waiting]
             await dialect.cancel_unsendable(connection, cancelled, storage_now)
+            await health_rows.forget(connection, key)
+            if not (await connection.execute(bury)).rowcount:
+                raise await _why_not_changed(connection, key)
             if ended := claimed + len(cancelled):
                 counts = CountsByWebhook()
                 counts.of(*key).deliveries[DeliveryState.CANCELLED] = ended
@@ -198,6 +199,8 @@ class SqlWebhookStore(WebhookStore):
             if version is None or not await _has_only_failed(connection, key, since):
                 return False
         async with self._database.write_transaction() as connection:
+            # As those who write results do: its health before the webhook.
+            await health_rows.lock(connection, {webhook_id})
             failing = DisabledReason.FAILING
             disabled = await disable(
                 connection, key, failing, now, version=version, outbox=self._outbox
@@ -244,7 +247,7 @@ async def disable(  # noqa: PLR0913 - which webhook, why, since when, and who is
     )
     disabled = bool((await connection.execute(change)).rowcount)
     if disabled:
-        # Of results, the row is locked before; others change a single webhook.
+        # The row was locked before, so that nobody waits in a ring.
         await health_rows.forget(connection, key)
         await outbox.append(connection, [webhook_disabled(*key, reason, now)], now)
     return disabled
