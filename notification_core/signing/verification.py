@@ -126,19 +126,21 @@ def verify_standard_webhook(
     now: datetime,
     tolerance: timedelta = TOLERANCE,
 ) -> None:
-    """Verify Standard Webhooks' asymmetric scheme (``v1a``): Ed25519 over ``id.timestamp.body``.
+    """Verify Standard Webhooks: ``v1a`` is Ed25519 over ``id.timestamp.body``, ``v1`` HMAC-SHA256.
 
-    ``headers`` are all headers of the request, in any case. One matching ``v1a`` is enough; other
-    versions are passed over.
+    ``headers`` are all headers of the request, in any case. One entry that matches is enough, a
+    ``v1a`` of a public key, or a ``v1`` of a ``whsec_…`` among the keys; others are passed over.
     """
-    keys = _loaded(public_keys)
+    keys, secrets = _sorted_by_kind(public_keys)
     _check_aware(now)
     fields = _fields(headers)
     content = _standard_content(fields, body, now, tolerance)
+    if secrets:
+        return _verify_entries(keys, secrets, _header(fields, "webhook-signature"), content)
     entries = _entries(_header(fields, "webhook-signature"), "v1a")
     if not entries:
         raise InvalidSignature("The webhook-signature holds no v1a signature.")
-    _verify(keys, [_standard_signature(entry) for entry in entries], content)
+    return _verify(keys, [_standard_signature(entry) for entry in entries], content)
 
 
 def _verify_entries(

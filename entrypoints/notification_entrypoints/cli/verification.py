@@ -156,15 +156,16 @@ class Captured:
 
 @frozen
 class Trust:
-    """The keys to trust, and where the signatures of our own scheme stand.
+    """The keys and secrets to trust, and where the signatures of our own scheme stand.
 
-    ``standard`` tells whether there must be a signature of the other scheme as well; None where
-    nobody knows.
+    With secrets alone, only ``v1`` of Standard Webhooks is checked. ``standard`` tells whether
+    there must be a signature of the other scheme as well; None where nobody knows.
     """
 
     keys: Sequence[str]
     form: SignatureForm
     standard: bool | None
+    secrets: Sequence[str] = field(default=(), repr=False)
 
 
 @frozen
@@ -209,6 +210,13 @@ def _schemes(captured: Captured, trust: Trust, now: datetime) -> Iterator[tuple[
     def standard(body: bytes, tolerance: timedelta) -> None:
         verify_standard_webhook(body, headers, trust.keys, now=now, tolerance=tolerance)
 
+    def symmetric(body: bytes, tolerance: timedelta) -> None:
+        verify_standard_webhook(body, headers, trust.secrets, now=now, tolerance=tolerance)
+
+    if trust.secrets:
+        yield f"{_STANDARD} (v1)", symmetric
+    if not trust.keys:
+        return
     has_standard = _STANDARD in headers
     if form.header in headers or trust.standard is not None or not has_standard:
         yield form.header, ours
@@ -225,7 +233,7 @@ def _hint(captured: Captured, trust: Trust, verify: _Verify) -> str | None:
             return hint
     named = captured.headers.get(trust.form.key_id_header)
     trusted = {thumbprint(parse_public_key(key)) for key in trust.keys}
-    if named is not None and named not in trusted:
+    if trust.keys and named is not None and named not in trusted:
         return f"The request names the key {named[:100]}, which is none of those to trust here."
     return None
 

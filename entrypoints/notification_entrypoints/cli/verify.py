@@ -18,6 +18,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from notification_adapters.clock import SystemClock
 from notification_core.errors import InvalidInput, InvalidSignature
 from notification_core.model.public_keys import parse_public_key
+from notification_core.model.secret_text import SECRET_PREFIX, parse_signing_secret
 from notification_core.signing.signatures import SignatureForm
 from notification_entrypoints.cli.client import Api, ApiClient, api_option
 from notification_entrypoints.cli.options import ID, examples
@@ -69,10 +70,14 @@ def _keys(
     keys = tuple(_read(text[1:]) if text.startswith("@") else text for text in texts)
     for key in keys:
         try:
-            parse_public_key(key)
+            parse_signing_secret(key) if _is_secret(key) else parse_public_key(key)
         except InvalidInput as error:
             raise click.BadParameter(str(error)) from error
     return keys
+
+
+def _is_secret(key: str) -> bool:
+    return key.startswith(SECRET_PREFIX)
 
 
 def _read(path: str) -> str:
@@ -88,6 +93,7 @@ def _read(path: str) -> str:
     epilog=examples(
         "verify request.txt --environment ID",
         "verify request.txt --key @key.pem --any-age",
+        "verify request.txt --key @secret.txt",
         "verify --json < request.json",
     ),
 )
@@ -98,7 +104,8 @@ def _read(path: str) -> str:
     multiple=True,
     callback=_keys,
     metavar="KEY",
-    help="A public key to trust, as hex, base64, PEM or whpk_…, or @FILE; give several.",
+    help="A key to trust: a public one as hex, base64, PEM or whpk_…, a secret as whsec_…, or "
+    "@FILE; give several.",
 )
 @click.option(
     "--environment",
@@ -135,7 +142,9 @@ def command(  # noqa: PLR0913 - one parameter an option
     if keys:
         header = signature_header
         form = SignatureForm(header, f"{header}-Timestamp", f"{header}-Key-Id")
-        trust = Trust(keys, form, standard=None)
+        secrets = [*filter(_is_secret, keys)]
+        public_keys = [key for key in keys if not _is_secret(key)]
+        trust = Trust(public_keys, form, standard=None, secrets=secrets)
     else:
         trust = run(_fetched(api, captured, environment))
     now = SystemClock().now()

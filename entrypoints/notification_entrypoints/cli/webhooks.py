@@ -16,6 +16,7 @@ from notification_entrypoints.cli.logs import AttemptView
 from notification_entrypoints.cli.options import ID, examples, time_to_come
 from notification_entrypoints.cli.replays import replay
 from notification_entrypoints.cli.retries import rate_limit_option, retry_options
+from notification_entrypoints.cli.signing_secrets import signing_secrets
 from notification_entrypoints.cli.terminal import (
     asynchronous,
     confirm,
@@ -98,6 +99,7 @@ def command() -> None:
 
 command.add_command(replay)
 command.add_command(try_filter)
+command.add_command(signing_secrets)
 
 
 @command.command(

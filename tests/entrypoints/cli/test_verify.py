@@ -14,7 +14,13 @@ import pytest
 
 from notification_core.model.event import Event, body_of
 from notification_core.model.signing_key import new_signing_key, public_forms
-from notification_core.signing.signatures import SignatureHeaders, message_id, sign
+from notification_core.model.signing_secret import SigningSecret
+from notification_core.signing.signatures import (
+    SignatureHeaders,
+    add_symmetric_signatures,
+    message_id,
+    sign,
+)
 from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
 from tests.entrypoints.fake_api import FakeApi, fake_api
@@ -252,3 +258,26 @@ def test_colours_are_for_terminals_and_not_where_nobody_wants_them(
     monkeypatch.setenv("NO_COLOR", "1")
     verified(tmp_path, data, "--key", FORMS.hex)
     assert "\x1b[32m" not in capsys.readouterr().out
+
+
+SECRET = SigningSecret(UUID(int=1), b"s" * 32, NOW)
+
+
+def test_a_secret_verifies_the_symmetric_signature_alone(tmp_path: Path, capsys: Output) -> None:
+    headers = dict(add_symmetric_signatures((*signed().items(),), [SECRET], BODY))
+    assert verified(tmp_path, wire(headers, BODY), "--key", SECRET.text, "--json") == Exit.OK
+    assert [check["signature"] for check in checked(capsys)] == ["webhook-signature (v1)"]
+    broken = wire(headers, BODY + b" ")
+    assert verified(tmp_path, broken, "--key", SECRET.text) == Exit.NOT_VERIFIED
+    assert "webhook-signature (v1)" in capsys.readouterr().out
+    both = ("--key", SECRET.text, "--key", FORMS.hex)
+    assert verified(tmp_path, wire(headers, BODY), *both, "--json") == Exit.OK
+    assert len(checked(capsys)) == 3
+    assert verified(tmp_path, wire(signed(), BODY), *both) == Exit.NOT_VERIFIED
+
+
+def test_what_is_no_secret_is_refused_and_not_shown(tmp_path: Path, capsys: Output) -> None:
+    assert verified(tmp_path, b"", "--key", "whsec_canary") == Exit.USAGE
+    said = capsys.readouterr().err
+    assert "24 to 64" in " ".join(said.split())
+    assert "canary" not in said

@@ -113,14 +113,18 @@ def _sent_headers(headers: SignatureHeaders) -> Iterator[tuple[str, Json]]:
         ("webhook-attempt", "Which attempt of the delivery it is: 1, 2, …", number),
         ("User-Agent", "notification-management and its version.", _TEXT),
     ]
-    if headers.standard:
-        described += [
-            ("webhook-id", "The id of the message: the same for each attempt.", _TEXT),
-            ("webhook-timestamp", "The time of the signature in unix seconds.", seconds),
-            ("webhook-signature", "Signatures of the Standard Webhooks scheme.", _TEXT),
-        ]
+    signatures = (
+        "Signatures of the Standard Webhooks scheme: v1a of each key, and v1 of each signing "
+        "secret that the webhook has."
+    )
+    described += [
+        ("webhook-id", "The id of the message: the same for each attempt.", _TEXT),
+        ("webhook-timestamp", "The time of the signature in unix seconds.", seconds),
+        ("webhook-signature", signatures, _TEXT),
+    ]
     for name, description, schema in described:
-        parameter: Object = {"name": name, "in": "header", "required": True}
+        required = headers.standard or name != "webhook-signature"
+        parameter: Object = {"name": name, "in": "header", "required": required}
         yield f"{_OF_REQUEST}{name}", {**parameter, "description": description, "schema": schema}
 
 
