@@ -179,6 +179,16 @@ def clients(session: nox.Session) -> None:
 
 
 @nox.session
+def receivers(session: nox.Session) -> None:
+    """Have the published libraries of other languages verify live deliveries; ``-- node go``.
+
+    It needs Node, Go, Rust and Java with Maven, and their registries.
+    """
+    _install_as_a_user_would(session, "tests")
+    session.run("python", "-m", "tests.receivers", *session.posargs)
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Fuzz parsers and API; ``-- -max_total_time=600`` runs longer."""
     _install_as_a_user_would(session, "fuzz", "tests")

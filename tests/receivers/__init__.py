@@ -1,0 +1,1 @@
+"""Live deliveries, verified by the published libraries of other languages; ``nox -s receivers``."""
