@@ -50,6 +50,34 @@ def test_identifiers_within_a_millisecond_grow_though_chance_is_always_the_same(
         assert {_milliseconds_of(one.int) for one in made} == {_milliseconds_of(made[0].int)}
 
 
+@given(JUMPS, st.integers(0, 0xFFF))
+def test_an_identifier_carries_the_number_of_its_shard(jumps: list[timedelta], shard: int) -> None:
+    clock = ManualClock()
+    ids = IdGenerator(clock, shard=shard)
+    made = [ids()]
+    for jump in jumps:
+        clock.jump(jump)
+        made += [ids(), ids()]
+    assert {one.int >> 64 & 0xFFF for one in made} == {shard}
+    assert {(one.version, one.variant) for one in made} == {(7, RFC_4122)}
+    assert all(one < other for one, other in pairwise(made))
+
+
+def test_the_shard_is_number_0_for_now() -> None:
+    assert {IdGenerator(ManualClock())().int >> 64 & 0xFFF for _ in range(100)} == {0}
+
+
+def test_the_next_millisecond_begins_once_the_counter_is_used_up() -> None:
+    clock = ManualClock()
+    most = iter([(1 << 61) - 1, *[(1 << 61) - 1] * 3])
+    ids = IdGenerator(clock, lambda _: next(most), shard=3)
+    made = [ids() for _ in range(4)]
+    first = _milliseconds_of(made[0].int)
+    assert [_milliseconds_of(one.int) - first for one in made] == [0, 0, 1, 1]
+    assert made == sorted(set(made))
+    assert {one.int >> 64 & 0xFFF for one in made} == {3}
+
+
 def test_two_processes_make_different_identifiers_at_the_same_instant() -> None:
     clock = ManualClock()
     one, other = IdGenerator(clock), IdGenerator(clock)
