@@ -78,9 +78,9 @@ class Producer:
 
 
 @asynccontextmanager
-async def producing(api: Api, random: Random) -> AsyncIterator[Producer]:
-    """Publish for the length of the block, or until told to stop."""
-    producer = Producer(api, random)
+async def producing(api: Api, random: Random, first: int = 0) -> AsyncIterator[Producer]:
+    """Publish for the length of the block, or until told to stop; from event ``first`` on."""
+    producer = Producer(api, random, numbers=count(first))
     task = asyncio.create_task(producer.run())
     try:
         yield producer

@@ -39,6 +39,8 @@ BEFORE: Final = {
     # Of the statements that make the schema another one is to be run, in one transaction. A few
     # that only look come first.
     "migrating": ["sqlalchemy:Connection.exec_driver_sql"],
+    # Of the statements that bring a schema from one version to the next, another one is to be run.
+    "upgrading": ["alembic.ddl.impl:DefaultImpl._exec"],
     # Messages of the outbox are sent, and still in it.
     "relayed": ["notification_adapters.sql.stores.outbox:SqlOutbox.remove"],
 }
