@@ -57,9 +57,7 @@ def keep_mutant(properties: _Properties, mutant: str, found: str) -> None:
     properties.append((_MUTANT, (mutant, found)))
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what was told, and what the experiments came to."""
     ended = [
         (verdict, report)
@@ -74,8 +72,7 @@ def pytest_terminal_summary(
         for verdict, report in ended
         for number, title in _kept(report, _EXPERIMENT)
     ]
-    whole = not config.option.keyword
-    _print(terminalreporter, "experiments", table_of(lines, whole=whole) if lines else ())
+    _print(terminalreporter, "experiments", table_of(lines) if lines else ())
 
 
 def _print(terminalreporter: pytest.TerminalReporter, title: str, lines: Iterable[str]) -> None:

@@ -6,11 +6,6 @@ from attrs import frozen
 
 from tests.faults.figures import Figures
 
-OPEN = {
-    36: "two versions side by side: there is no older version yet",
-}
-"""Experiments that wait for what they are about."""
-
 _COLUMNS = ("#", "experiment", "acknowledged", "delivered", "doubled", "interruptions", "recovery")
 
 
@@ -24,11 +19,9 @@ class Line:
     figures: Sequence[Figures] = ()
 
 
-def table_of(lines: Sequence[Line], *, whole: bool) -> Iterator[str]:
-    """Yield the lines of the table; a ``whole`` one names what is open too."""
+def table_of(lines: Sequence[Line]) -> Iterator[str]:
+    """Yield the lines of the table."""
     rows = [row for line in sorted(lines, key=lambda one: one.number) for row in _rows(line)]
-    if whole:
-        rows += [[str(number), why, *[""] * 5, "open"] for number, why in OPEN.items()]
     heading = [*_COLUMNS, "verdict"]
     widths = [max(len(row[column]) for row in [heading, *rows]) for column in range(len(heading))]
     for row in [heading, *rows]:

@@ -205,13 +205,6 @@ CREATE TABLE outbox (
     CONSTRAINT outbox_pkey PRIMARY KEY (message_id)
 );
 
-CREATE TABLE workers (
-    worker UUID NOT NULL, 
-    begun BYTEA NOT NULL, 
-    closed BOOLEAN NOT NULL, 
-    CONSTRAINT workers_pkey PRIMARY KEY (worker)
-);
-
 CREATE TABLE outbox_lease (
     id SMALLINT NOT NULL, 
     worker UUID, 
@@ -257,6 +250,13 @@ ALTER TABLE events ADD COLUMN traceparent TEXT;
 ALTER TABLE replays ADD COLUMN includes_filtered BOOLEAN DEFAULT true NOT NULL;
 
 ALTER TABLE attempts ADD COLUMN instance TEXT;
+
+CREATE TABLE workers (
+    worker UUID NOT NULL, 
+    begun BYTEA NOT NULL, 
+    closed BOOLEAN NOT NULL, 
+    CONSTRAINT workers_pkey PRIMARY KEY (worker)
+);
 
 ALTER TABLE webhooks ADD COLUMN ordered BOOLEAN DEFAULT false NOT NULL;
 

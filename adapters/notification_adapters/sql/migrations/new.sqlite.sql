@@ -204,13 +204,6 @@ CREATE TABLE outbox (
     CONSTRAINT outbox_pkey PRIMARY KEY (message_id)
 );
 
-CREATE TABLE workers (
-    worker CHAR(32) NOT NULL, 
-    begun BLOB NOT NULL, 
-    closed BOOLEAN NOT NULL, 
-    CONSTRAINT workers_pkey PRIMARY KEY (worker)
-);
-
 CREATE TABLE outbox_lease (
     id SMALLINT NOT NULL, 
     worker CHAR(32), 
@@ -254,6 +247,13 @@ ALTER TABLE events ADD COLUMN traceparent TEXT;
 ALTER TABLE replays ADD COLUMN includes_filtered BOOLEAN DEFAULT 1 NOT NULL;
 
 ALTER TABLE attempts ADD COLUMN instance TEXT;
+
+CREATE TABLE workers (
+    worker CHAR(32) NOT NULL, 
+    begun BLOB NOT NULL, 
+    closed BOOLEAN NOT NULL, 
+    CONSTRAINT workers_pkey PRIMARY KEY (worker)
+);
 
 ALTER TABLE webhooks ADD COLUMN ordered BOOLEAN DEFAULT 0 NOT NULL;
 

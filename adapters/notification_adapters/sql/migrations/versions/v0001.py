@@ -1,4 +1,8 @@
-"""The first schema: events, webhooks, deliveries, attempts, keys, and what is kept beside them."""
+"""The first schema: events, webhooks, deliveries, attempts, keys, and what is kept beside them.
+
+On PostgreSQL, databases that were made early compare the texts of their keys by a language's rules,
+and are left so: nothing depends on it, and to change it would lock a table while indexes are built.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -40,7 +44,6 @@ def upgrade() -> None:
     _create_audit()
     _create_dead_letters()
     _create_outbox()
-    _create_workers()
     outbox_lease = _create_outbox_lease()
     webhooks_revision = _create_webhooks_revision()
     instance = _create_instance()
@@ -303,16 +306,6 @@ def _create_outbox() -> None:
         sa.Column("headers", sa.Text(), nullable=False),
         sa.Column("stored_at", Instant, nullable=False),
         sa.PrimaryKeyConstraint("message_id", name="outbox_pkey"),
-    )
-
-
-def _create_workers() -> None:
-    op.create_table(
-        "workers",
-        sa.Column("worker", sa.Uuid(), nullable=False),
-        sa.Column("begun", sa.LargeBinary(), nullable=False),
-        sa.Column("closed", sa.Boolean(), nullable=False),
-        sa.PrimaryKeyConstraint("worker", name="workers_pkey"),
     )
 
 

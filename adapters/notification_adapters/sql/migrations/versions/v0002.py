@@ -24,10 +24,21 @@ def upgrade() -> None:
         sa.Column("includes_filtered", sa.Boolean(), nullable=False, server_default=sa.true()),
     )
     op.add_column("attempts", sa.Column("instance", sa.Text()))
+    _add_workers()
     _add_ordering()
     _add_health()
     _create_statistics()
     _add_rate_limits()
+
+
+def _add_workers() -> None:
+    op.create_table(
+        "workers",
+        sa.Column("worker", sa.Uuid(), nullable=False),
+        sa.Column("begun", sa.LargeBinary(), nullable=False),
+        sa.Column("closed", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("worker", name="workers_pkey"),
+    )
 
 
 def _add_ordering() -> None:
