@@ -66,7 +66,13 @@ def create_secret(webhook_id: UUID, secret_file: TextIO | None, api: Api, *, as_
     click.echo(made.secret)
 
 
-@signing_secrets.command("list", epilog=examples("webhooks signing-secrets list WEBHOOK_ID"))
+@signing_secrets.command(
+    "list",
+    epilog=examples(
+        "webhooks signing-secrets list WEBHOOK_ID",
+        "webhooks signing-secrets list WEBHOOK_ID --json",
+    ),
+)
 @_webhook_id
 @json_option
 @api_option
@@ -83,7 +89,11 @@ def list_secrets(webhook_id: UUID, api: Api, *, as_json: bool) -> None:
 
 
 @signing_secrets.command(
-    "revoke", epilog=examples("webhooks signing-secrets revoke WEBHOOK_ID SECRET_ID --yes")
+    "revoke",
+    epilog=examples(
+        "webhooks signing-secrets revoke WEBHOOK_ID SECRET_ID",
+        "webhooks signing-secrets revoke WEBHOOK_ID SECRET_ID --yes",
+    ),
 )
 @_webhook_id
 @click.argument("secret_id", type=ID)

@@ -53,12 +53,15 @@ def understood(line: str) -> dict[str, Any]:
     return parameters
 
 
+CONTENTS = {"key.pem": "ab" * 32, "secret.txt": f"whsec_{'A' * 32}"}
+
+
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for line in LINES:
         for name in re.findall(r"@?([\w.-]+\.(?:jsonl?|txt|http|pem|key))\b", line):
-            (tmp_path / name).write_text("ab" * 32 if name == "key.pem" else "{}")
+            (tmp_path / name).write_text(CONTENTS.get(name, "{}"))
 
 
 @pytest.mark.usefixtures("files")
