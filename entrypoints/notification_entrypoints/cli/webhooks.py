@@ -97,9 +97,8 @@ def command() -> None:
     """Create, show, change and delete the webhooks of an environment."""
 
 
-command.add_command(replay)
-command.add_command(try_filter)
-command.add_command(signing_secrets)
+for subcommand in (replay, try_filter, signing_secrets):
+    command.add_command(subcommand)
 
 
 @command.command(
