@@ -1,7 +1,6 @@
 """``webhooks``: list, create, show, change and delete what an environment subscribed."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from uuid import UUID
 
 import click
@@ -28,6 +27,7 @@ from notification_entrypoints.cli.terminal import (
     show_object,
     show_table,
 )
+from notification_entrypoints.cli.webhook_states import ListedWebhook, events_of, state_of
 from notification_entrypoints.commands.exit_codes import CommandFailed
 
 _METHODS = ("get", "post", "put", "patch", "delete")
@@ -35,24 +35,6 @@ _FOREVER = "9999-12-31T23:59:59Z"
 
 _Fields = dict[str, object]
 _Change = Callable[[_Fields], Mapping[str, object]]
-
-
-class _Health(msgspec.Struct, frozen=True):
-    state: str = "healthy"
-    consecutive_failures: int = 0
-    next_probe_at: str | None = None
-
-
-class _Webhook(msgspec.Struct):
-    webhook_id: str
-    name: str
-    method: str
-    url: str
-    events: list[str]
-    disabled_until: str | None = None
-    disabled_reason: str | None = None
-    health: _Health = _Health()
-    unknown_events: list[str] = []
 
 
 class _EventType(msgspec.Struct):
@@ -117,8 +99,8 @@ def list_webhooks(environment: UUID, api: Api, *, as_json: bool) -> None:
     if as_json:
         print_raw_json(response)
         return
-    webhooks = msgspec.json.decode(response, type=list[_Webhook])
-    rows = [(w.webhook_id, w.name, w.method, w.url, _events_of(w), _state(w)) for w in webhooks]
+    webhooks = msgspec.json.decode(response, type=list[ListedWebhook])
+    rows = [(w.webhook_id, w.name, w.method, w.url, events_of(w), state_of(w)) for w in webhooks]
     without = "This environment has no webhooks yet: create one with `webhooks create`."
     show_table(("webhook_id", "name", "method", "url", "events", "state"), rows, without)
 
@@ -375,27 +357,6 @@ def _print(response: bytes, *, as_json: bool) -> None:
     if as_json:
         print_raw_json(response)
     else:
-        webhook = msgspec.json.decode(response, type=_Webhook)
-        state = {"state": _state(webhook), "events": _events_of(webhook)}
+        webhook = msgspec.json.decode(response, type=ListedWebhook)
+        state = {"state": state_of(webhook), "events": events_of(webhook)}
         show_object(msgspec.json.decode(response, type=_Fields) | state)
-
-
-def _events_of(webhook: _Webhook) -> str:
-    unknown = set(webhook.unknown_events)
-    return ", ".join(f"{name} (unknown)" if name in unknown else name for name in webhook.events)
-
-
-def _state(webhook: _Webhook) -> str:
-    until = webhook.disabled_until
-    if until is None or datetime.fromisoformat(until) <= datetime.now(UTC):
-        return _active_state(webhook.health)
-    reason = f" ({webhook.disabled_reason})" if webhook.disabled_reason else ""
-    end = "" if until.startswith("9999-") else f" until {until}"
-    return f"disabled{end}{reason}"
-
-
-def _active_state(health: _Health) -> str:
-    if health.state == "healthy":
-        return "active"
-    state = f"{health.state} ({health.consecutive_failures} failures in a row"
-    return f"{state}, next try {health.next_probe_at})" if health.next_probe_at else f"{state})"
