@@ -24,6 +24,13 @@ BATCH: Final = timedelta(milliseconds=250)
 LEAD: Final = timedelta(milliseconds=125)
 """How long before its first point a batch may be claimed, so that no point passes meanwhile."""
 
+GRACE: Final = timedelta(milliseconds=250)
+"""How late a claim may be and still get the points that have passed: those of a longer time are
+lost, so that a webhook that was idle gets no burst."""
+
+RETRY: Final = timedelta(milliseconds=60)
+"""How long a claim waits for another one that takes from the same webhook at this moment."""
+
 # No batch ends later than this after the claim that took it.
 _LATEST: Final = LEAD + max(BATCH, timedelta(seconds=1))
 
@@ -61,8 +68,8 @@ class RateGrant:
 def grant(next_at: datetime | None, rate_limit: int, now: datetime, wanted: int) -> RateGrant:
     """Return what a claim may take of a webhook of which ``next_at`` is the first free point.
 
-    There is none if nothing was ever claimed of it. The time that passes while nothing is claimed
-    gives no right to a burst.
+    There is none if nothing was ever claimed of it. Points that have passed are granted to a claim
+    that is a little late, and to no other.
     """
     starts_at = _first_free(next_at, now)
     spacing = timedelta(microseconds=-(-1_000_000 // rate_limit))
@@ -72,7 +79,7 @@ def grant(next_at: datetime | None, rate_limit: int, now: datetime, wanted: int)
 
 def nothing_granted(now: datetime) -> RateGrant:
     """Return the grant of nothing, for a webhook that another claim takes from at this moment."""
-    return RateGrant(now, now + LEAD + BATCH, timedelta(0), 0)
+    return RateGrant(now, now + LEAD + RETRY, timedelta(0), 0)
 
 
 def opens_again_at(granted: RateGrant, taken: int) -> datetime | None:
@@ -100,4 +107,4 @@ def max_waiting(rate_limit: int) -> int:
 
 def _first_free(next_at: datetime | None, now: datetime) -> datetime:
     # What is later than any claim leaves it was written by a clock that has been set back since.
-    return next_at if next_at is not None and now < next_at <= now + _LATEST else now
+    return next_at if next_at is not None and now - GRACE <= next_at <= now + _LATEST else now
