@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 from attrs import evolve
 
 from notification_core.model.circuit_breaker import BreakerPolicy, CircuitBreaker, HealthState
@@ -428,3 +429,38 @@ async def test_a_result_that_is_written_again_counts_once(harness: Harness) -> N
         assert list(fenced) == [claimed.fence]
     assert (await _shown(harness, webhook)).failures == 1
     assert heard.changes == []
+
+
+@pytest.mark.parametrize("is_success", [True, False])
+async def test_many_webhooks_take_as_many_statements_as_two(
+    harness: Harness,
+    is_success: bool,  # noqa: FBT001 - a case
+) -> None:
+    statements: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        statements.append(statement)
+
+    taken = []
+    for number in (2, 6):
+        webhooks = [await harness.webhook() for _ in range(number)]
+        for webhook in webhooks:
+            await harness.publish(webhook, POLICY.failures)
+        claimed = (await harness.claim()).deliveries
+        last = {one.webhook_id: one for one in claimed}
+        before = [one for one in claimed if one not in last.values()]
+        await _write(harness, [_failed(harness, one) for one in before])
+        results = [
+            harness.result(one) if is_success else _failed(harness, one) for one in last.values()
+        ]
+        statements.clear()
+        sa.event.listen(sa.Engine, "before_cursor_execute", note)
+        try:
+            await _write(harness, results)
+        finally:
+            sa.event.remove(sa.Engine, "before_cursor_execute", note)
+        taken.append(len(statements))
+        for webhook in webhooks:
+            key = webhook.environment_id, webhook.webhook_id
+            await harness.storage.webhooks.delete(*key, harness.clock.now())
+    assert taken[0] == taken[1]

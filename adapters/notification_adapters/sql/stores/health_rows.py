@@ -31,6 +31,10 @@ from notification_core.model.outbox_message import webhook_paused, webhook_resum
 _h, _w = webhook_health.c, webhooks.c
 IS_PAUSED = _h.paused_at.is_not(None)
 _FREE = {"probe_id": None, "probe_until": None}
+_CHANGE = sa.update(webhook_health).where(
+    _h.webhook_id == sa.bindparam("of_webhook"),
+    _h.environment_id == sa.bindparam("of_environment"),
+)
 
 Changes = Mapping[WebhookKey, HealthState]
 """The webhooks that were paused, or are healthy again."""
@@ -48,7 +52,7 @@ async def apply_results(
     Their deliveries are locked. That webhooks were paused or resumed is left to be counted.
     """
     await _add_rows(connection, results, now)
-    before = await lock(connection, {result.attempt.webhook_id for result in results})
+    before = await lock(connection, {_key(result) for result in results})
     first_log_ids = await _first_log_ids(connection, results)
     health: dict[WebhookKey, WebhookHealth | None] = {**before}
     waits = []
@@ -70,7 +74,7 @@ async def heal(
     connection: AsyncConnection, keys: Collection[WebhookKey], now: datetime, outbox: OutboxRows
 ) -> Changes:
     """Take webhooks for healthy, and resume those that were paused, which is left to be counted."""
-    before = await lock(connection, {webhook_id for _, webhook_id in keys})
+    before = await lock(connection, keys)
     return await _write(connection, before, dict.fromkeys(before), now, outbox)
 
 
@@ -101,12 +105,12 @@ async def begin_probes(
     connection: AsyncConnection, probes: Mapping[WebhookKey, UUID], until: datetime
 ) -> None:
     """Note which deliveries of paused webhooks are being probed, of rows that are locked."""
-    for (environment_id, webhook_id), delivery_id in probes.items():
-        await connection.execute(
-            sa.update(webhook_health)
-            .where(_h.webhook_id == webhook_id, _h.environment_id == environment_id)
-            .values(probe_id=delivery_id, probe_until=until)
-        )
+    rows = [
+        {**_place(key), "probe_id": delivery_id, "probe_until": until}
+        for key, delivery_id in probes.items()
+    ]
+    if rows:
+        await connection.execute(_CHANGE, rows)
 
 
 async def end_probes(connection: AsyncConnection, delivery_ids: Collection[UUID]) -> None:
@@ -170,7 +174,7 @@ async def _add_rows(
                 (_h.webhook_id == _w.webhook_id) & (_h.environment_id == _w.environment_id),
             )
         )
-        .where(_w.webhook_id.in_({key[1] for key, _ in failed}), _w.deleted_at.is_(None))
+        .where(*_of(webhooks, {key for key, _ in failed}), _w.deleted_at.is_(None))
         .order_by(_w.webhook_id)
     )
     new = [
@@ -188,12 +192,12 @@ def _new_row(row: ResultRow, now: datetime) -> Mapping[str, object]:
 
 
 async def lock(
-    connection: AsyncConnection, webhook_ids: Collection[UUID]
+    connection: AsyncConnection, keys: Collection[WebhookKey]
 ) -> dict[WebhookKey, WebhookHealth | None]:
     """Return and lock the rows of webhooks; None for one that was only just added."""
     rows = await connection.execute(
         sa.select(webhook_health)
-        .where(_h.webhook_id.in_(webhook_ids))
+        .where(*_of(webhook_health, keys))
         .order_by(_h.webhook_id)
         .with_for_update()
     )
@@ -234,15 +238,7 @@ async def _write(
     changes: dict[WebhookKey, HealthState] = {}
     events = []
     for key, health in after.items():
-        environment_id, webhook_id = key
-        its = _h.webhook_id == webhook_id, _h.environment_id == environment_id
         stored = before[key]
-        if health is None:
-            await connection.execute(sa.delete(webhook_health).where(*its))
-        elif health != stored:
-            await connection.execute(
-                sa.update(webhook_health).where(*its).values(**_values(health))
-            )
         was_paused = stored.probes if stored else None
         is_paused = health.probes if health else None
         if is_paused and health and not was_paused:
@@ -251,14 +247,39 @@ async def _write(
         elif was_paused and not is_paused:
             changes[key] = HealthState.HEALTHY
             events.append(webhook_resumed(*key, was_paused.paused_at, now))
-    resumed = [key[1] for key, state in changes.items() if state is HealthState.HEALTHY]
-    if resumed:
-        locked = sa.select(_w.webhook_id).where(_w.webhook_id.in_(resumed))
-        await connection.execute(locked.order_by(_w.webhook_id).with_for_update())
-        resume = sa.update(webhooks).where(_w.webhook_id.in_(resumed)).values(resumed_at=now)
-        await connection.execute(resume)
+    if healed := [key for key, health in after.items() if health is None]:
+        await connection.execute(sa.delete(webhook_health).where(*_of(webhook_health, healed)))
+    rows = [
+        {**_place(key), **_values(health)}
+        for key, health in after.items()
+        if health is not None and health != before[key]
+    ]
+    if rows:
+        await connection.execute(_CHANGE, rows)
+    if resumed := [key for key, state in changes.items() if state is HealthState.HEALTHY]:
+        its = _of(webhooks, resumed)
+        locked = sa.select(_w.webhook_id).where(*its).order_by(_w.webhook_id)
+        await connection.execute(locked.with_for_update())
+        await connection.execute(sa.update(webhooks).where(*its).values(resumed_at=now))
     await outbox.append(connection, events, now)
     return changes
+
+
+def _of(
+    table: sa.Table, keys: Collection[WebhookKey]
+) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    """Say of a row that it is of one of these webhooks, and of their environments."""
+    environment_ids, webhook_ids = zip(*keys, strict=True) if keys else ((), ())
+    return (
+        table.c.webhook_id.in_(webhook_ids),
+        table.c.environment_id.in_({*environment_ids}),
+    )
+
+
+def _place(key: WebhookKey) -> Mapping[str, UUID]:
+    """Return what names a row for ``_CHANGE``."""
+    environment_id, webhook_id = key
+    return {"of_webhook": webhook_id, "of_environment": environment_id}
 
 
 def _key(result: AttemptResult) -> WebhookKey:

@@ -200,7 +200,7 @@ class SqlWebhookStore(WebhookStore):
                 return False
         async with self._database.write_transaction() as connection:
             # As those who write results do: its health before the webhook.
-            await health_rows.lock(connection, {webhook_id})
+            await health_rows.lock(connection, [key])
             failing = DisabledReason.FAILING
             disabled = await disable(
                 connection, key, failing, now, version=version, outbox=self._outbox
