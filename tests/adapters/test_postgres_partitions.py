@@ -13,10 +13,12 @@ from notification_adapters.sql.tables import SCHEMA
 from notification_core.concurrency.ids import IdGenerator
 from tests.contracts.conftest import harness_of
 from tests.contracts.harness import Harness, sql_probe, standing_still
+from tests.contracts.test_circuit_breaker import *
 from tests.contracts.test_claims import *
 from tests.contracts.test_history import *
 from tests.contracts.test_ingest import *
 from tests.contracts.test_log_store import *
+from tests.contracts.test_ordering import *
 from tests.contracts.test_results import *
 from tests.contracts.test_retention import *
 from tests.contracts.test_signing_keys import *

@@ -32,5 +32,6 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 async def test_whoever_writes_between_a_look_and_its_write(stage: Stage) -> None:
     for begins, one, other in PAIRS:
-        for order in orders(1 + ACTS[one].looks_first, 1 + ACTS[other].looks_first):
+        steps = [ACTS[name].transactions + ACTS[name].looks_first for name in (one, other)]
+        for order in orders(*steps):
             await stage.in_this_order(begins, (one, other), (STOPS, STOPS), order)

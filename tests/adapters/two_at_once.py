@@ -83,6 +83,7 @@ class Act:
     does: Does
     stops: Sequence[str]
     looks_first: bool = False
+    transactions: int = 1
 
 
 def _finish(next_step: NextStep | None = None, breaker: CircuitBreaker = NO_BREAKER) -> Does:
@@ -152,6 +153,11 @@ async def _release_lines(storage: SqlStorage, _: Scene) -> None:
     await storage.deliveries.release_lines(FIRST_LINE, 1000)
 
 
+async def _order_and_publish(storage: SqlStorage, scene: Scene) -> None:
+    await storage.webhooks.replace(evolve(scene.webhook, version=scene.webhook.version + 2))
+    await _publish_in_line(storage, scene)
+
+
 _BREAKER = CircuitBreaker(BreakerPolicy(failures=1))
 
 
@@ -185,7 +191,10 @@ ACTS: Mapping[str, Act] = {
     "retry by hand": Act(_retry_by_hand, ("execute", "commit")),
     "succeed in line": Act(_finish(), ("lock_lines", "lock_held", "first_in_lines", "commit")),
     "publish in line": Act(_publish_in_line, ("lock_lines", "first_in_lines", "commit")),
-    "release lines": Act(_release_lines, ("look", "lock_lines", "commit"), looks_first=True),
+    "order again": Act(_order_and_publish, ("execute", "lock_lines", "commit"), transactions=2),
+    "release lines": Act(
+        _release_lines, ("look", "lock_lines", "commit"), looks_first=True, transactions=2
+    ),
 }
 
 _OF_ONE_THAT_IS_CLAIMED = (
@@ -220,6 +229,7 @@ _OF_THE_FIRST_IN_A_LINE = (
     ("succeed in line", "reap"),
     ("succeed in line", "disable"),
 )
+_OF_ONE_THAT_IS_NOT_ORDERED_ANY_MORE = (("release lines", "order again"),)
 
 
 PAIRS = [
@@ -229,6 +239,7 @@ PAIRS = [
     *(("disabled", *pair) for pair in _OF_ONE_THAT_MAY_NOT_BE_SENT),
     *(("arrived", *pair) for pair in _OF_ONE_THAT_HAS_ARRIVED),
     *(("in line", *pair) for pair in _OF_THE_FIRST_IN_A_LINE),
+    *(("not ordered", *pair) for pair in _OF_ONE_THAT_IS_NOT_ORDERED_ANY_MORE),
 ]
 
 
@@ -255,10 +266,12 @@ class Stage:
             worker=uuid4(),
             other_worker=uuid4(),
         )
-        webhook = await harness.webhook(ordered=begins == "in line")
-        if begins == "in line":
+        webhook = await harness.webhook(ordered=begins in {"in line", "not ordered"})
+        if webhook.ordered:
             await harness.publish(webhook, 2, key=KEY)
             (first,) = (await harness.claim()).deliveries
+            if begins == "not ordered":
+                await harness.change(webhook, ordered=False)
             return Scene(harness, webhook, first)
         if begins in {"waiting", "disabled"}:
             await harness.publish(webhook)
@@ -293,11 +306,15 @@ class Stage:
             ]
             await play(actors, order)
         told = [actor.told() for actor in actors]
-        lost = [name for name, actor in zip(names, actors, strict=True) if actor.begun() > 1]
+        began = zip(names, actors, strict=True)
+        lost = [name for name, actor in began if actor.begun() > ACTS[name].transactions]
         assert not lost, f"One of {names} waited for the other, and was lost: {lost}."
         await _check_what_is_kept(scene, told)
         if begins == "in line":
             await _check_the_line(scene)
+        if "order again" in names:
+            last = max(await _deliveries(scene), key=lambda one: one.delivery_id)
+            assert last.held, "It was published in order, and overtakes."
         sent = await _drain(scene)
         assert not sent or not {"delete", "disable"} & {*names}, "It was sent after all."
         await _check_the_end(scene, told)

@@ -39,7 +39,7 @@ class LineStatements(Protocol):
 
     @abstractmethod
     async def first_in_lines(
-        self, connection: AsyncConnection, lines: Sequence[OrderedLine]
+        self, connection: AsyncConnection, lines: Sequence[LineKey]
     ) -> Sequence[FirstInLine]:
         """Return the first one of each line that is not empty, as :func:`first_in_line` says."""
 
@@ -63,7 +63,10 @@ class LineStatements(Protocol):
     async def lock_held_of(
         self, connection: AsyncConnection, webhook_id: UUID, limit: int
     ) -> Sequence[Any]:
-        """Return (and lock) the handles of a webhook's held deliveries, in whatever order."""
+        """Return (and lock) the handles of a webhook's held deliveries, in whatever order.
+
+        There are none if the webhook is ordered by now.
+        """
 
     @abstractmethod
     async def forget_empty_lines(self, connection: AsyncConnection, limit: int) -> int:

@@ -26,11 +26,12 @@ DO UPDATE SET environment_id = excluded.environment_id
 """
 _FIRST: Final = """
 SELECT k.webhook_id, k.ordering_key, d.*
-FROM unnest($1::uuid[], $2::text[]) AS k (webhook_id, ordering_key) CROSS JOIN LATERAL (
+FROM unnest($1::uuid[], $2::text[], $3::uuid[]) AS k (webhook_id, ordering_key, environment_id)
+CROSS JOIN LATERAL (
   SELECT environment_id, delivery_id, position, state = 'pending', worker IS NOT NULL, due_at
   FROM deliveries
   WHERE webhook_id = k.webhook_id AND ordering_key = k.ordering_key
-    AND (state = 'pending' OR worker IS NOT NULL)
+    AND environment_id = k.environment_id AND (state = 'pending' OR worker IS NOT NULL)
   ORDER BY webhook_id, ordering_key, position LIMIT 1
 ) AS d
 """
@@ -68,6 +69,7 @@ ORDER BY line.number
 _HELD_OF: Final = """
 SELECT delivery_id, environment_id FROM deliveries
 WHERE state = 'pending' AND worker IS NULL AND webhook_id = $1 AND due_at = $2
+  AND NOT EXISTS (SELECT FROM webhooks AS w WHERE w.webhook_id = $1 AND w.ordered)
 ORDER BY webhook_id, due_at, delivery_id LIMIT $3
 FOR UPDATE SKIP LOCKED
 """
@@ -100,10 +102,10 @@ class PostgresLineStatements(LineStatements):
             await run(connection, _LOCK, *columns(lines, 3))
 
     async def first_in_lines(
-        self, connection: AsyncConnection, lines: Sequence[OrderedLine]
+        self, connection: AsyncConnection, lines: Sequence[LineKey]
     ) -> Sequence[FirstInLine]:
         """Return the first one of each line that is not empty."""
-        return [_first(row) for row in await fetch(connection, _FIRST, *columns(lines, 2))]
+        return [_first(row) for row in await fetch(connection, _FIRST, *columns(lines, 3))]
 
     async def take_positions(self, connection: AsyncConnection, count: int) -> Sequence[int]:
         """Return so many positions of the sequence, rising."""

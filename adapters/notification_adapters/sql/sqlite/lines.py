@@ -25,6 +25,7 @@ SELECT {_COLUMNS} FROM json_each(?) AS k CROSS JOIN deliveries AS d ON d.rowid =
   WHERE ordering_key IS NOT NULL AND (state = 'pending' OR worker IS NOT NULL)
     AND webhook_id = json_extract(k.value, '$[0]')
     AND ordering_key = json_extract(k.value, '$[1]')
+    AND environment_id = json_extract(k.value, '$[2]')
   ORDER BY position LIMIT 1
 )
 """  # noqa: S608 - the columns' names are ours
@@ -59,7 +60,9 @@ ORDER BY line.number
 """  # noqa: S608 - the same
 _HELD_OF: Final = """
 SELECT rowid FROM deliveries INDEXED BY deliveries_waiting
-WHERE state = 'pending' AND worker IS NULL AND webhook_id = ? AND due_at = ? LIMIT ?
+WHERE state = 'pending' AND worker IS NULL AND webhook_id = ?1 AND due_at = ?2
+  AND NOT EXISTS (SELECT 1 FROM webhooks AS w WHERE w.webhook_id = ?1 AND w.ordered)
+LIMIT ?3
 """
 
 
@@ -70,10 +73,10 @@ class SqliteLineStatements(LineStatements):
         """Do nothing: nobody else writes."""
 
     async def first_in_lines(
-        self, connection: AsyncConnection, lines: Sequence[OrderedLine]
+        self, connection: AsyncConnection, lines: Sequence[LineKey]
     ) -> Sequence[FirstInLine]:
         """Return the first one of each line that is not empty."""
-        keys = as_json((webhook_id.hex, ordering_key) for webhook_id, ordering_key in lines)
+        keys = as_json((webhook.hex, key, environment.hex) for webhook, key, environment in lines)
         return [_first(row) for row in await fetch(connection, FIRST, keys)]
 
     async def take_positions(self, connection: AsyncConnection, count: int) -> Sequence[int]:

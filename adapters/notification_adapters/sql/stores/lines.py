@@ -6,7 +6,7 @@ the commits. What ends deliveries that it has locked before it knows their lines
 cancelling do, leaves the release to :func:`release_next`, which is called after its commit.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import Dialect
+from notification_adapters.sql.lines import LineKey
 from notification_adapters.sql.tables import deliveries
 from notification_core.model.delivery import AttemptResult, NewDelivery
 from notification_core.model.ordering import OrderedLine, due_on_joining, is_to_release
@@ -33,11 +34,11 @@ async def join(connection: AsyncConnection, dialect: Dialect, rows: Sequence[Row
     """
     if not rows:
         return
-    lines = [OrderedLine(row["webhook_id"], row["ordering_key"]) for row in rows]
-    environments = {line: row["environment_id"] for line, row in zip(lines, rows, strict=True)}
-    wanted = sorted(environments)
-    await dialect.lock_lines(connection, [(*line, environments[line]) for line in wanted])
-    taken = {first.line for first in await dialect.first_in_lines(connection, wanted)}
+    lines = [(row["webhook_id"], row["ordering_key"], row["environment_id"]) for row in rows]
+    wanted = sorted({*lines})
+    await dialect.lock_lines(connection, wanted)
+    firsts = await dialect.first_in_lines(connection, wanted)
+    taken = {(*first.line, first.environment_id) for first in firsts}
     positions = await dialect.take_positions(connection, len(rows))
     added = []
     for line, row, position in zip(lines, rows, positions, strict=True):
@@ -74,26 +75,26 @@ def new_row(delivery: NewDelivery, now: datetime) -> Row:
 
 async def lock_lines_of(
     connection: AsyncConnection, dialect: Dialect, results: Sequence[AttemptResult]
-) -> Sequence[OrderedLine]:
+) -> Sequence[LineKey]:
     """Lock the lines of deliveries whose attempts have ended; return them."""
-    rows = sorted(
+    lines = sorted(
         {
             (result.attempt.webhook_id, result.ordering_key, result.fence.environment_id)
             for result in results
             if result.ordering_key is not None
         }
     )
-    await dialect.lock_lines(connection, rows)
-    return [OrderedLine(webhook_id, ordering_key) for webhook_id, ordering_key, _ in rows]
+    await dialect.lock_lines(connection, lines)
+    return lines
 
 
 async def release_first(
-    connection: AsyncConnection, dialect: Dialect, lines: Collection[OrderedLine], now: datetime
+    connection: AsyncConnection, dialect: Dialect, lines: Sequence[LineKey], now: datetime
 ) -> int:
     """Release the first of each of these locked lines if it is held; return how many were."""
     if not lines:
         return 0
-    firsts = await dialect.first_in_lines(connection, sorted(lines))
+    firsts = await dialect.first_in_lines(connection, lines)
     held = [first.handle for first in firsts if is_to_release(first)]
     await dialect.release_held(connection, held, now)
     return len(held)
@@ -112,10 +113,10 @@ async def release_next(database: Database, after: OrderedLine, limit: int) -> Re
     released, is_done = 0, True
     if held or unordered:
         async with database.write_transaction() as connection:
-            rows = [(*line, held[line].environment_id) for line in sorted(held)]
-            await dialect.lock_lines(connection, rows)
+            lines = [(*line, held[line].environment_id) for line in sorted(held)]
+            await dialect.lock_lines(connection, lines)
             now = await dialect.now(connection)
-            released = await release_first(connection, dialect, held, now)
+            released = await release_first(connection, dialect, lines, now)
             for webhook_id in unordered:
                 handles = await dialect.lock_held_of(connection, webhook_id, limit)
                 await dialect.release_held(connection, handles, now)
