@@ -4,7 +4,7 @@ Each method raises :class:`ApiUnavailable` once its retries are over, and :class
 of its subclasses; lists are read page by page while they are iterated.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self, TypeVar
@@ -32,6 +32,7 @@ from notification_client.models import (
     ReplayCount,
     Settings,
     SigningSecret,
+    Statistics,
     VerificationKey,
     Webhook,
     WebhookDraft,
@@ -213,6 +214,30 @@ class NotificationClient:
         path = f"/webhooks/{webhook_id}/deliveries"
         return self._pages(path, list[Delivery], since=since, until=until, **filters)
 
+    async def webhook_statistics(
+        self,
+        webhook_id: UUID,
+        *,
+        bucket: str = "hour",
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Statistics:
+        """Return what was sent to a webhook, how it ended and how long it took."""
+        path = f"/webhooks/{webhook_id}/stats"
+        return await self._statistics(path, bucket=bucket, since=since, until=until)
+
+    async def environment_statistics(
+        self,
+        environment_id: UUID,
+        *,
+        bucket: str = "hour",
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Statistics:
+        """Return the same of all webhooks of an environment together, deleted ones included."""
+        path = f"/environments/{environment_id}/stats"
+        return await self._statistics(path, bucket=bucket, since=since, until=until)
+
     async def delivery(self, delivery_id: UUID) -> DeliveryWithAttempts:
         """Return a delivery with its attempts."""
         response = await self.transport.get(f"/deliveries/{delivery_id}")
@@ -306,7 +331,7 @@ class NotificationClient:
             "environments": "all" if environments is None else [str(each) for each in environments],
         }
         if expires_at is not None:
-            body["expires_at"] = _text(expires_at)
+            body["expires_at"] = expires_at.isoformat()
         response = await self.transport.request("POST", "/keys", to_json(body), retries=False)
         return _read(response.body, NewApiKey)
 
@@ -324,10 +349,12 @@ class NotificationClient:
     async def _pages(
         self, path: str, kind: type[list[_Model]], **filters: object
     ) -> AsyncIterator[_Model]:
-        given = {name: _text(value) for name, value in filters.items() if value is not None}
-        async for page in self.transport.pages(path, {"limit": _PAGE, **given}):
+        async for page in self.transport.pages(path, {"limit": _PAGE, **_query(filters)}):
             for model in _read(page, kind):
                 yield model
+
+    async def _statistics(self, path: str, **query: object) -> Statistics:
+        return _read((await self.transport.get(path, _query(query))).body, Statistics)
 
     async def _write_webhook(
         self, method: str, webhook_id: UUID, body: object, etag: str | None
@@ -351,8 +378,12 @@ def _if_match(etag: str | None) -> dict[str, str]:
     return {} if etag is None else {"If-Match": etag}
 
 
-def _text(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+def _query(parameters: Mapping[str, object]) -> dict[str, str]:
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else str(value)
+        for name, value in parameters.items()
+        if value is not None
+    }
 
 
 def _replay(

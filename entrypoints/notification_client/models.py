@@ -38,8 +38,7 @@ class Model(_SecretFree, frozen=True, kw_only=True, omit_defaults=True):
 class NewEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """An event to publish: its type, and its data, which is anything that JSON can say.
 
-    Without an ``event_id`` the client makes one before the first try, so that no retry publishes
-    it twice.
+    Without an ``event_id`` the client makes one before the first try: no retry publishes it twice.
     """
 
     event: str
@@ -355,6 +354,40 @@ class Erasure(Model, frozen=True, kw_only=True):
     requested_at: datetime
     erased: int
     ended_at: datetime | None = None
+
+
+class Percentiles(Model, frozen=True, kw_only=True):
+    """Durations that 50, 95 and 99 of a hundred do not exceed, in milliseconds."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
+class StatisticsTotal(Model, frozen=True, kw_only=True):
+    """What was counted: attempts by outcome, errors by code, deliveries by final state."""
+
+    attempts: dict[str, int]
+    errors: dict[str, int]
+    deliveries: dict[str, int]
+    attempt_duration_ms: Percentiles | None = None
+    delivery_time_ms: Percentiles | None = None
+
+
+class StatisticsBucket(StatisticsTotal, frozen=True, kw_only=True):
+    """What was counted in the minute, hour or day that begins at ``start``."""
+
+    start: datetime
+
+
+class Statistics(Model, frozen=True, kw_only=True):
+    """What was sent within some time, in total and by ``bucket``: minute, hour or day."""
+
+    since: datetime
+    until: datetime
+    bucket: str
+    total: StatisticsTotal
+    buckets: list[StatisticsBucket]
 
 
 class AuditEntry(Model, frozen=True, kw_only=True):

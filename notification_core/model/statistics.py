@@ -14,6 +14,7 @@ from uuid import UUID
 
 from attrs import define, field, frozen
 
+from notification_core.errors import Detail, InvalidPeriod
 from notification_core.model.delivery import (
     Attempt,
     AttemptOutcome,
@@ -166,3 +167,50 @@ def sum_of(all_counts: Iterable[Counts]) -> Counts:
 def merge_before(now: datetime) -> datetime:
     """Return the instant before which minutes are merged: a full hour."""
     return BucketSize.HOUR.start_of(now - MINUTES_KEPT)
+
+
+_USUAL: Final = {
+    BucketSize.MINUTE: HOUR,
+    BucketSize.HOUR: timedelta(days=1),
+    BucketSize.DAY: timedelta(days=30),
+}
+"""How long a time is meant if nobody says since when."""
+
+
+def choose_period(
+    span: BucketSize, since: datetime | None, until: datetime | None, now: datetime
+) -> Period:
+    """Return the buckets that a question is about: until now unless it says less, never beyond.
+
+    Without ``since`` it is the last hour by minutes, day by hours or 30 days by days. Raises
+    :class:`InvalidPeriod` for no time at all, for more than :data:`MAX_BUCKETS`, and for minutes
+    that are merged.
+    """
+    until = min(until or now, now).astimezone(UTC)
+    if since is None:
+        since = until - min(_USUAL[span], until - datetime.min.replace(tzinfo=UTC))
+    since = since.astimezone(UTC)
+    if since >= until:
+        raise _invalid("The time is not before until, which is now if it is left out or to come.")
+    period = Period.covering(since, until, span)
+    if period.buckets > MAX_BUCKETS:
+        fits = [
+            f"with bucket={other}"
+            for other in BucketSize
+            if Period.covering(since, until, other).buckets <= MAX_BUCKETS
+        ]
+        ways = [*fits[:1], f"for at most {MAX_BUCKETS:,} {span}s"]
+        raise _invalid(
+            f"These are {period.buckets:,} {span}s, and at most {MAX_BUCKETS:,} are returned. "
+            f"Ask {', or '.join(ways)}."
+        )
+    if span is BucketSize.MINUTE and period.since < (first := merge_before(now)):
+        raise _invalid(
+            "Minutes are merged to hours after 48 hours. Ask with bucket=hour, or for the time "
+            f"since {first:%Y-%m-%dT%H:%M:%SZ}."
+        )
+    return period
+
+
+def _invalid(message: str) -> InvalidPeriod:
+    return InvalidPeriod("The time is refused: see the details.", [Detail("since", message)])

@@ -122,4 +122,5 @@ def failed(claimed: ClaimedDelivery) -> Attempt:
         outcome=AttemptOutcome.FAILED,
         error=AttemptError(ErrorCode.HTTP_STATUS, "The receiver responded with 500."),
         response=ReceivedResponse(500, (), b"out of disk"),
+        instance="notifications-7d9f4c-x2k8p",
     )

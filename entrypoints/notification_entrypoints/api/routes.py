@@ -19,6 +19,7 @@ from notification_entrypoints.api.operations.environments import EnvironmentOper
 from notification_entrypoints.api.operations.events import EventOperations
 from notification_entrypoints.api.operations.replays import ReplayOperations
 from notification_entrypoints.api.operations.signing_secrets import SigningSecretOperations
+from notification_entrypoints.api.operations.statistics import StatisticsOperations
 from notification_entrypoints.api.operations.webhooks import WebhookOperations
 from notification_entrypoints.api.paging import Paging
 from notification_entrypoints.api.security.authentication import Callers
@@ -57,10 +58,7 @@ def handlers(
         converter=converter,
     )
     environments = EnvironmentOperations(
-        keys=application.signing_keys,
-        erasures=application.erasures,
-        idempotency=idempotency,
-        audit_trail=audit_trail,
+        *(application.signing_keys, application.erasures, idempotency, audit_trail),
         signature_headers=settings.webhooks.signature_headers,
         converter=converter,
         origin_policy=origin_policy,
@@ -71,6 +69,7 @@ def handlers(
         ReplayOperations(application.replays, idempotency, audit_trail, converter, paging),
         ApiKeyOperations(application.api_keys, audit_trail, converter, paging, clock),
         AuditOperations(storage.audit, converter, paging),
+        StatisticsOperations(storage.statistics, clock, converter, settings.tz),
     )
     by_id = {"getOpenApi": _document_handler(document, settings)}
     for operations in (webhooks, events, environments, *others):

@@ -44,6 +44,8 @@ METHODS = {
     "createSigningSecret": "create_signing_secret",
     "revokeSigningSecret": "revoke_signing_secret",
     "listWebhookLogs": "logs",
+    "getWebhookStatistics": "webhook_statistics",
+    "getEnvironmentStatistics": "environment_statistics",
     "listDeliveries": "deliveries",
     "getDelivery": "delivery",
     "retryDelivery": "redeliver",

@@ -8,9 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notification_core.errors import InvalidPeriod
 from notification_core.model.delivery import AttemptOutcome, DeliveryState, ErrorCode
 from notification_core.model.histogram import BOUNDS, BUCKETS, bucket_of, quantile
-from notification_core.model.statistics import BucketSize, Counts, Percentiles, Period, sum_of
+from notification_core.model.statistics import (
+    MAX_BUCKETS,
+    BucketSize,
+    Counts,
+    Percentiles,
+    Period,
+    choose_period,
+    merge_before,
+    sum_of,
+)
 from notification_core.model.statistics_encoding import (
     DURATIONS,
     compact,
@@ -151,3 +161,57 @@ def test_a_period_covers_what_it_is_asked_for() -> None:
     period = Period.covering(noon - second, noon + second, BucketSize.HOUR)
     assert list(period.starts) == [noon - hour, noon]
     assert period.until == noon + hour
+
+
+NOW = datetime(2026, 11, 29, 21, 7, 42, tzinfo=UTC)
+AROUND = st.integers(-(10**9), 10**5).map(lambda seconds: NOW + timedelta(seconds=seconds))
+
+
+@given(st.sampled_from(BucketSize), st.none() | AROUND, st.none() | AROUND)
+def test_a_question_gets_its_time_or_is_told_what_to_ask(
+    span: BucketSize, since: datetime | None, until: datetime | None
+) -> None:
+    """What is refused names since, and one of the ways that it names is taken."""
+    end = min(until or NOW, NOW)
+    try:
+        period = choose_period(span, since, until, NOW)
+    except InvalidPeriod as refused:
+        ((field, message),) = refused.details
+        assert field == "since"
+        for other in BucketSize:
+            if f"bucket={other}" in message and other is not span:
+                assert choose_period(other, since, until, NOW).buckets <= MAX_BUCKETS
+        return
+    assert 1 <= period.buckets <= MAX_BUCKETS
+    assert since is None or period.since <= since < period.until
+    assert period.until - span.length < end <= period.until
+    assert span is not BucketSize.MINUTE or period.since >= merge_before(NOW)
+
+
+def refusal(span: BucketSize, since: datetime, until: datetime | None = None) -> str:
+    with pytest.raises(InvalidPeriod) as refused:
+        choose_period(span, since, until, NOW)
+    return refused.value.details[0].message
+
+
+def test_a_question_that_is_refused_says_what_would_be_right() -> None:
+    assert "not before until" in refusal(BucketSize.HOUR, NOW)
+    assert "not before until" in refusal(BucketSize.HOUR, NOW + timedelta(1), NOW + timedelta(2))
+    assert refusal(BucketSize.MINUTE, NOW - timedelta(hours=17)) == (
+        "These are 1,021 minutes, and at most 1,000 are returned. Ask with bucket=hour, or for at "
+        "most 1,000 minutes."
+    )
+    assert "bucket=day" in refusal(BucketSize.HOUR, NOW - timedelta(days=60))
+    assert "Ask for at most 1,000 days." in refusal(BucketSize.DAY, NOW - timedelta(days=1001))
+    merged = refusal(
+        BucketSize.MINUTE, NOW - timedelta(hours=50), NOW - timedelta(hours=48, minutes=30)
+    )
+    assert merged.endswith("Ask with bucket=hour, or for the time since 2026-11-27T21:00:00Z.")
+    kept = choose_period(BucketSize.MINUTE, merge_before(NOW), NOW - timedelta(hours=47), NOW)
+    assert kept.since == merge_before(NOW)
+
+
+def test_the_beginning_of_time_is_as_good_as_any() -> None:
+    first = datetime.min.replace(tzinfo=UTC)
+    period = choose_period(BucketSize.DAY, None, first + timedelta(hours=1), NOW)
+    assert (period.since, period.buckets) == (first, 1)

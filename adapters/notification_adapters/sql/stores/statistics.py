@@ -1,5 +1,6 @@
 """Statistics on SQL: reading them, and merging minutes to hours."""
 
+import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -60,8 +61,8 @@ class SqlStatisticsStore(StatisticsStore):
                     "shorter one, or for one webhook."
                 )
                 raise InvalidPeriod(message, [Detail("since", message)])
-            for row in rows:
-                add_row(buckets[period.span.start_of(row.bucket_start)], row)
+            # Of many rows it takes seconds, in which this process has deliveries to make.
+            await asyncio.to_thread(_add_rows, buckets, rows, period)
         return buckets
 
     async def failing(self, since: datetime, limit: int) -> Sequence[FailingWebhook]:
@@ -100,6 +101,11 @@ class SqlStatisticsStore(StatisticsStore):
             ids[start : start + _WEBHOOKS_AT_ONCE]
             for start in range(0, len(ids), _WEBHOOKS_AT_ONCE)
         ]
+
+
+def _add_rows(buckets: defaultdict[datetime, Counts], rows: Iterable[Any], period: Period) -> None:
+    for row in rows:
+        add_row(buckets[period.span.start_of(row.bucket_start)], row)
 
 
 def add_row(counts: Counts, row: Any) -> None:
