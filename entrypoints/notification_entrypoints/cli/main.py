@@ -38,6 +38,7 @@ _COMMANDS = {
     "webhooks": "Create, show, change and delete the webhooks of an environment.",
     "events": "List event types and events, show an event's deliveries, publish an example.",
     "logs": "Show the attempts of a webhook, or follow them.",
+    "stats": "Show the statistics of a webhook, or of an environment.",
     "deliveries": "List and show the deliveries of a webhook, and redeliver one.",
     "replays": "Show and cancel replays of what a webhook has missed.",
     "environments": "Erase all that is stored of an environment.",
