@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from collections.abc import Mapping
 
 import pytest
 
@@ -34,13 +35,13 @@ SOME = BUSY | {
 TOTAL = BUSY | {"attempts": {"succeeded": 45, "failed": 10, "interrupted": 0}}
 
 
-def statistics(total: object, *buckets: dict[str, object]) -> dict[str, object]:
+def statistics(total: object, *buckets: Mapping[str, object]) -> dict[str, object]:
     return {
         "since": "2026-03-01T00:00:00Z",
         "until": "2026-03-01T03:00:00Z",
         "bucket": "hour",
         "total": total,
-        "buckets": [{"start": "2026-03-01T00:00:00Z"} | bucket for bucket in buckets],
+        "buckets": [{"start": "2026-03-01T00:00:00Z", **bucket} for bucket in buckets],
     }
 
 
