@@ -162,6 +162,7 @@ async def _furnished(stage: Backstage, api: CheckedClient) -> Mapping[str, str]:
     attempt = await log_success(stage)
     replays = f"/webhooks/{webhook['webhook_id']}/replays"
     replay = (await api.post(replays, {"since": "2020-01-01T00:00:00Z"})).json
+    secret = (await api.post(f"/webhooks/{webhook['webhook_id']}/signing-secrets", {})).json
     issued = await stage.application.api_keys.create(DRAFT)
     return {
         "environment_id": ENVIRONMENT,
@@ -169,5 +170,6 @@ async def _furnished(stage: Backstage, api: CheckedClient) -> Mapping[str, str]:
         "delivery_id": str(attempt.delivery_id),
         "event_id": EVENT_ID,
         "replay_id": replay["replay_id"],
+        "secret_id": secret["secret_id"],
         "key_id": str(issued.key.key_id),
     }
