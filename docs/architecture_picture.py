@@ -33,7 +33,7 @@ ROWS: Mapping[str, Sequence[Mapping[str, int]]] = {
     "notification_adapters": [
         {"memory": 62, "signers": 162, "project_management": 308, "http": 450}
         | {"sql": 550, "kafka": 650, "jwt": 760, "otel": 830, "vault": 900},
-        {"converters": 745},
+        {"statistics_fields": 130, "converters": 745},
         {"null_objects": 280, "clock": 415, "postgres_uri": 535, "event_formats": 680}
         | {"bounded_body": 860},
     ],
