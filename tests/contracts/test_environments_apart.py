@@ -26,6 +26,7 @@ from notification_core.model.read_models import DeliveryView
 from notification_core.model.replay import NOT_ARRIVED, Replay, ReplayCount, Selection
 from notification_core.model.request_records import KEPT_FOR, AuditEntry, StoredResponse
 from notification_core.model.signing_key import new_signing_key
+from notification_core.model.statistics import BucketSize, Period
 from notification_core.model.webhook import Webhook
 from tests.contracts.harness import Harness
 
@@ -60,6 +61,11 @@ async def _furnish(harness: Harness) -> Furnished:
 
 
 Question = Callable[[Harness, Furnished], Awaitable[object]]
+
+
+def _the_last_day(harness: Harness) -> Period:
+    now = harness.clock.now()
+    return Period.covering(now - timedelta(days=1), now, BucketSize.HOUR)
 
 
 async def _subscriptions(harness: Harness, _: Furnished) -> object:
@@ -156,6 +162,14 @@ QUESTIONS: Mapping[tuple[str, str], Question] = {
         harness.other_environment_id, mine.webhook.webhook_id, harness.clock.now()
     ),
     ("WebhookStore", "disable_failing"): _disable_failing,
+    ("WebhookStore", "change_signing_secrets"): lambda harness, mine: (
+        harness.storage.webhooks.change_signing_secrets(
+            harness.other_environment_id, mine.webhook.webhook_id, lambda _: ()
+        )
+    ),
+    ("StatisticsStore", "read"): lambda harness, mine: harness.storage.statistics.read(
+        harness.other_environment_id, mine.webhook.webhook_id, _the_last_day(harness)
+    ),
 }
 
 DISGUISES: Mapping[str, Question] = {

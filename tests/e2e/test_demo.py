@@ -47,7 +47,7 @@ def test_the_demonstration_loses_nothing_and_ends_all_its_processes(tmp_path: Pa
     assert "Nothing is missing." in ran.stdout
     assert ran.stdout.count("verified, answered 500") == 1
     assert ran.stdout.count("verified, answered 204") == 28
-    assert re.search(r" failed +500 .* 1  \S+ +assembly-hall-\d\d ", ran.stdout)
+    assert re.search(r" failed +500 .* 1  pipeline-\S+ +assembly-hall-\d\d", ran.stdout)
     assert re.search(r" succeeded +204 .* 2  \S+ +assembly-hall-\d\d", ran.stdout)
     assert re.search(r"events acknowledged +2,000", ran.stdout)
     assert "\x1b" not in ran.stdout

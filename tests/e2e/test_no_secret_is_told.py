@@ -23,6 +23,7 @@ from notification_core.encryption.cipher import Cipher
 from notification_core.webhooks.webhooks import WebhookDraft
 from notification_entrypoints import embedded
 from notification_entrypoints.cli import main
+from notification_entrypoints.commands import doctor
 from notification_entrypoints.config.settings import Settings, variables
 from tests.faults.place import ServerPlace
 from tests.faults.stage import Up
@@ -283,6 +284,7 @@ def test_a_command_that_fails_tells_none_not_even_with_its_traceback(
     for name in variables():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(doctor, "_LOOKED_UP", "localhost")  # tests ask no name server
     (nobody,) = free_ports(1)
     settings = PLANTED | {
         "DB_ENCRYPTION_SECRET": STORAGE,

@@ -32,7 +32,7 @@ async def test_up_serves_a_database_server_and_shows_no_password(
             await receiver.wait_for(2)
             await until("all is done", place.is_done)
         assert await up.terminate() == 0
-    assert "Data  postgresql://127.0.0.1" in up.said()
+    assert '"storage": "postgresql://127.0.0.1' in up.said()
     assert "hunter2" not in up.said()
     assert not (tmp_path / "data").exists(), "nothing is kept in files"
 

@@ -167,6 +167,8 @@ ordering_keys = sa.Table(
     sa.Column("ordering_key", KEY_TEXT, nullable=False),
     sa.Column("environment_id", sa.Uuid, nullable=False),
     sa.PrimaryKeyConstraint("webhook_id", "ordering_key", "environment_id"),
+    # For erasing an environment.
+    sa.Index("ordering_keys_environment", "environment_id"),
     # Each lock is an update, which is to find room in its page.
     postgresql_with={"fillfactor": 50},
 )

@@ -18,7 +18,8 @@ from notification_entrypoints.observability.event_log import EventLog
 from notification_entrypoints.observability.metrics import Metrics
 from notification_entrypoints.observability.rate_window import EVENTS, LastMinute
 
-_log = structlog.stdlib.get_logger("notification")
+_LOGGER = "notification"
+_log = structlog.stdlib.get_logger(_LOGGER)
 
 _INTERVAL_SECONDS = 20.0
 """How often a repeated event is logged at most: an outage must not flood the log."""
@@ -40,7 +41,9 @@ class LoggingObserver(Metrics):
         self._logged_at: dict[str, float] = {}
         self._unlogged: Counter[str] = Counter()
         # Asked once: nobody pays for lines that are not written.
-        self.follower = EventLog() if _log.isEnabledFor(logging.DEBUG) else None
+        self.follower = (
+            EventLog() if logging.getLogger(_LOGGER).isEnabledFor(logging.DEBUG) else None
+        )
 
     def events_ingested(self, source: Source, new: int, duplicates: int) -> None:
         """Count new events for the last minute too."""

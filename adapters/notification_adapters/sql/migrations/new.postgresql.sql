@@ -276,6 +276,8 @@ CREATE TABLE ordering_keys (
 )
  WITH (fillfactor = 50);
 
+CREATE INDEX ordering_keys_environment ON ordering_keys (environment_id);
+
 CREATE INDEX deliveries_in_line ON deliveries (webhook_id, ordering_key, position) WHERE ordering_key IS NOT NULL AND (state = 'pending' OR worker IS NOT NULL);
 
 CREATE SEQUENCE delivery_positions AS BIGINT;

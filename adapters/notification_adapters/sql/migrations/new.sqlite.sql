@@ -272,6 +272,8 @@ CREATE TABLE ordering_keys (
     CONSTRAINT ordering_keys_pkey PRIMARY KEY (webhook_id, ordering_key, environment_id)
 );
 
+CREATE INDEX ordering_keys_environment ON ordering_keys (environment_id);
+
 CREATE INDEX deliveries_in_line ON deliveries (webhook_id, ordering_key, position) WHERE ordering_key IS NOT NULL AND (state = 'pending' OR worker IS NOT NULL);
 
 ALTER TABLE webhooks ADD COLUMN resumed_at BIGINT;

@@ -61,6 +61,7 @@ def _add_ordering() -> None:
         ),
         postgresql_with={"fillfactor": 50},
     )
+    op.create_index("ordering_keys_environment", "ordering_keys", ["environment_id"])
     op.create_index(
         "deliveries_in_line",
         "deliveries",
