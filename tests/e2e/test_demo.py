@@ -41,7 +41,7 @@ def test_the_demonstration_loses_nothing_and_ends_all_its_processes(tmp_path: Pa
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"NO_COLOR": "1"},
+        env=os.environ | {"NO_COLOR": "1", "COLUMNS": "160"},
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "Nothing is missing." in ran.stdout
