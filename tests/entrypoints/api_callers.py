@@ -164,7 +164,6 @@ async def _furnished(stage: Backstage, api: CheckedClient) -> Mapping[str, str]:
     replay = (await api.post(replays, {"since": "2020-01-01T00:00:00Z"})).json
     secret = (await api.post(f"/webhooks/{webhook['webhook_id']}/signing-secrets", {})).json
     issued = await stage.application.api_keys.create(DRAFT)
-    secret = (await api.post(f"/webhooks/{webhook['webhook_id']}/signing-secrets", {})).json
     return {
         "environment_id": ENVIRONMENT,
         "webhook_id": webhook["webhook_id"],
@@ -173,5 +172,4 @@ async def _furnished(stage: Backstage, api: CheckedClient) -> Mapping[str, str]:
         "replay_id": replay["replay_id"],
         "secret_id": secret["secret_id"],
         "key_id": str(issued.key.key_id),
-        "secret_id": secret["secret_id"],
     }
