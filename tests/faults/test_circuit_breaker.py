@@ -92,7 +92,7 @@ async def test_everything_arrives_once_after_a_long_outage(
     tell: Callable[[str], None],
     request: pytest.FixtureRequest,
 ) -> None:
-    seconds = 600 if request.config.getoption("--long") else 60
+    seconds = 600 if request.config.getoption("--long") else 20
     outage = Outage()
     async with (
         Receiver(outage.respond) as down,
