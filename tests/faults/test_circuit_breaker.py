@@ -143,6 +143,7 @@ async def test_everything_arrives_once_after_a_long_outage(
         assert together <= PROCESSES * 2**answered, "each begins with one, and at most doubles"
 
 
+@pytest.mark.long
 @pytest.mark.experiment(37, "a receiver fails half of its requests")
 async def test_a_receiver_that_fails_half_of_its_requests_is_not_paused(
     tmp_path: Path, postgres: PostgresServer

@@ -84,7 +84,7 @@ class ApiSettings:
         optional(whole(1, 1_000_000)),
         "",
         "The limit of connections to the API server, per process; the longest idle one is closed "
-        "for a new one. Empty for what the limit of open files leaves, at most 10000.",
+        "for a new one (empty: what the limit of open files leaves, at most 10000).",
     )
     auth: tuple[Authentication, ...] = derived(
         several_of(Authentication),
@@ -149,7 +149,7 @@ class DbSettings:
         DATABASE,
         "localhost:5432",
         "The database: `host:port`, a `postgresql://` URI, which may name several hosts and have "
-        "libpq's options (`sslmode`, `connect_timeout` …), or a `sqlite:///` URI. What a URI omits "
+        "libpq's options (`sslmode`, `connect_timeout` …), or a `sqlite:///` URI; what a URI omits "
         "is taken from the variables below.",
     )
     auth_user: str = setting(TEXT, "postgres", "The database server's user.")
@@ -201,7 +201,7 @@ class DbSettings:
         whole(1, 1000),
         "10",
         "The limit of connections to a database server, including those with an abandoned commit "
-        "that has not finished. A dispatcher needs one more, and so does checking such commits.",
+        "that has not finished; a dispatcher needs one more, and so does checking such commits.",
     )
 
     @property
@@ -237,7 +237,7 @@ class RetentionSettings:
         TIME,
         "720h",
         "Retention of events, their deliveries and ids (the window for duplicates), and of dead "
-        "letters. Pending deliveries are kept, but expire if their webhook is disabled.",
+        "letters; pending deliveries are kept, but expire if their webhook is disabled.",
     )
     stats: timedelta = setting(TIME, "2160h", "Retention of statistics; by minute, 48 hours.")
 
@@ -255,7 +255,7 @@ class KafkaSettings:
     consumer_fetch_frequency: timedelta = setting(
         TIME,
         "250ms",
-        "How long a fetch waits for them at most (fetch.max.wait). A single message waits that "
+        "How long a fetch waits for them at most (fetch.max.wait); a single message waits that "
         "long, unless KAFKA_CONSUMER_FETCH_BYTES is 1.",
     )
     consumer_start: Start = setting(

@@ -94,7 +94,7 @@ class TestEvents:
         assert one.status == 202
         said = {warning["field"]: warning["message"] for warning in one.json["warnings"]}
         assert said.keys() == {"data.job_id", "data.status", "data.pipeline_id"}
-        assert said["data.status"].endswith("Give one of succeeded, failed, cancelled.")
+        assert said["data.status"].endswith("one of succeeded, failed, cancelled.")
         batch = await publish(api, [wrong, EVENT, {**wrong, "event_id": "v"}])
         assert ["warnings" in each for each in batch.json] == [False, False, True]
         await stage.begin(3)

@@ -301,7 +301,7 @@ class TestFailuresBehindIt:
         async with called(stage.but(ingests={Source.HTTP: FailingIngest(error)})) as api:
             response = await api.post(EVENTS, EVENT)
         assert (response.status, response.json["error_code"]) == (503, 1902)
-        assert "it was written, or not" in response.json["message"]
+        assert "the outcome is unknown" in response.json["message"]
 
     async def test_a_response_that_takes_too_long_is_not_waited_for(self, stage: Backstage) -> None:
         ingest = WaitingIngest(stage.application.ingests[Source.HTTP])
