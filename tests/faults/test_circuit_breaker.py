@@ -85,6 +85,7 @@ def _event(request: ReceivedRequest) -> str:
     return request.headers["webhook-id"].removeprefix("msg_")
 
 
+@pytest.mark.long
 @pytest.mark.experiment(37, "a receiver is down for long, with three processes")
 async def test_everything_arrives_once_after_a_long_outage(
     tmp_path: Path,
