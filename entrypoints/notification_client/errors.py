@@ -19,17 +19,23 @@ class ClientError(Exception):
 class ApiUnavailable(ClientError):
     """The API could not be reached, or asked to try again later, until the time was over.
 
-    ``status`` is that of its last response, None if there was none. An event that was being
-    published may be stored; publishing it again under its id is safe.
+    ``status`` is that of its last response, None if there was none, and ``reason`` what it says
+    there, None if that is not an error of this API. An event that was being published may be
+    stored; publishing it again under its id is safe.
     """
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    def __init__(self, message: str, status: int | None = None, reason: str | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.reason = reason
 
 
 class NotOurApi(ClientError):
-    """Something else answers at the URL: check its host, port and path (``/api``)."""
+    """Something else answers at the URL, with this ``status``: check host, port and path."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class ApiRefused(ClientError):

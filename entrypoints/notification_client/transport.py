@@ -8,11 +8,12 @@ from http import HTTPStatus
 from io import BytesIO
 from types import TracebackType
 from typing import Final, Self
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from notification_client.errors import (
     ApiRefused,
@@ -49,8 +50,8 @@ class Response(msgspec.Struct, frozen=True):
 class _Refusal(msgspec.Struct):
     """An error as the API answers it, as far as it matters here."""
 
-    error_code: int
     message: str
+    error_code: int = 0
     details: list[FieldError] = []
     request_id: str = ""
 
@@ -133,16 +134,24 @@ class Transport:
         while True:
             wait = pause
             try:
-                status, received, content = await self._exchange(method, path, body, query, headers)
+                status, received, content, next_page = await self._exchange(
+                    method, path, body, query, headers
+                )
             except (aiohttp.ClientError, TimeoutError) as error:
                 reason = "it did not respond in time" if isinstance(error, TimeoutError) else error
                 unavailable = ApiUnavailable(f"The API at {self.url} is unreachable: {reason}.")
                 unavailable.__cause__ = error
             else:
                 if status not in _RETRIED:
-                    return self._response(status, received, content)
-                unavailable = ApiUnavailable(_message_of(status, content), status)
-                wait = max(wait, _seconds_in(received.get("Retry-After", "")))
+                    self._check(status, received, content)
+                    return Response(content, received.get("ETag"), next_page)
+                refusal = _refusal_in(content)
+                message = None if refusal is None else refusal.message
+                said = f"The API answered {status}" + (f": {message}" if refusal else ".")
+                unavailable = ApiUnavailable(said, status, message)
+                # Our API writes seconds, never a date.
+                asked = received.get("Retry-After", "")
+                wait = max(wait, float(asked) if asked.isascii() and asked.isdigit() else 0.0)
             if loop.time() + wait > end:
                 raise unavailable
             self._on_retry(unavailable)
@@ -156,7 +165,8 @@ class Transport:
         body: bytes | None,
         query: Query | None,
         headers: Mapping[str, str] | None,
-    ) -> tuple[int, Mapping[str, str], bytes]:
+    ) -> tuple[int, Mapping[str, str], bytes, Query | None]:
+        """Return status, headers and body, and the query of a link to the next page (RFC 8288)."""
         if self._session is None:
             raise RuntimeError("Use the client as a context manager: async with NotificationClient")
         sent = {"Content-Type": "application/json"} if body is not None else {}
@@ -168,41 +178,31 @@ class Transport:
             params=query,
             allow_redirects=False,
         ) as response:
-            return response.status, response.headers, await response.read()
+            link = response.links.get("next")
+            next_page = None if link is None else dict(URL(str(link["url"])).query)
+            return response.status, response.headers, await response.read(), next_page
 
-    def _response(self, status: int, headers: Mapping[str, str], content: bytes) -> Response:
+    def _check(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
+        """Raise what a response says that is no success, or not of this API."""
         if status >= HTTPStatus.MULTIPLE_CHOICES:
-            try:
-                refusal = _refusal.decode(content)
-            except msgspec.DecodeError as error:
-                raise NotOurApi(f"{self.url} answered {status}, but not as this API.") from error
+            refusal = _refusal_in(content)
+            if refusal is None:
+                raise NotOurApi(f"{self.url} answered {status}, but not as this API.", status)
             raise _REFUSALS.get(status, ApiRefused)(
                 status, refusal.error_code, refusal.message, refusal.details, refusal.request_id
             )
         media_type = headers.get("Content-Type", "").partition(";")[0]
         if content and media_type != "application/json":
-            raise NotOurApi(f"What responds at {self.url} is not this API ({media_type}).")
-        return Response(content, headers.get("ETag"), _next_page(headers.get("Link", "")))
+            said = f"What responds at {self.url} is not this API ({media_type})."
+            raise NotOurApi(said, status)
 
 
-def _message_of(status: int, content: bytes) -> str:
+def _refusal_in(content: bytes) -> _Refusal | None:
+    """Return the error that a body says, None if it says none."""
     try:
-        return f"The API answered {status}: {_refusal.decode(content).message}"
+        return _refusal.decode(content)
     except msgspec.DecodeError:
-        return f"The API answered {status}."
-
-
-def _seconds_in(retry_after: str) -> float:
-    """Return the delay of a Retry-After; our API writes seconds, never a date."""
-    return float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
-
-
-def _next_page(link: str) -> Query | None:
-    """Return the query of a ``Link: <…>; rel="next"`` (RFC 8288), None if there is none."""
-    target, _, parameters = link.partition(">")
-    if 'rel="next"' not in parameters:
         return None
-    return dict(parse_qsl(urlsplit(target.removeprefix("<")).query))
 
 
 def to_json(value: object) -> bytes:
@@ -210,5 +210,5 @@ def to_json(value: object) -> bytes:
     try:
         return msgspec.json.encode(value)
     except TypeError:
-        # Some hosts hand in mappings and sequences of classes of their own.
+        # The standard library takes subclasses of ``str`` and ``int``, too.
         return json.dumps(value).encode()

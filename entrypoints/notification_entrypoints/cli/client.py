@@ -3,11 +3,10 @@
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from http import HTTPStatus
-from io import BytesIO
 from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
@@ -16,8 +15,10 @@ import aiohttp
 import click
 import msgspec
 from attrs import field, frozen
-from yarl import URL
 
+import notification_client
+from notification_client import FieldError
+from notification_client.transport import Response, Transport
 from notification_core.errors import Detail
 from notification_entrypoints.cli.terminal import messages, run
 from notification_entrypoints.commands.exit_codes import (
@@ -25,13 +26,12 @@ from notification_entrypoints.commands.exit_codes import (
     ApiRefused,
     ApiUnavailable,
     CommandFailed,
-    is_away,
 )
 
 DEFAULT_API = "http://127.0.0.1:3615/api"
 DEFAULT_OPS = "http://127.0.0.1:3616"
 KEY_VARIABLE = "NOTIFICATION_API_KEY"
-_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
+_NOT_OURS = "what answers there is not this API"
 _LONGEST_PAUSE = 2.0
 _PAUSE_SECONDS = 0.5
 
@@ -48,24 +48,15 @@ class Api:
     option: str = "--api"
 
 
-@frozen
-class ApiResponse:
-    """What the API answered: the JSON, the version of it, and the query of the next page."""
-
-    body: bytes
-    etag: str | None = None
-    next_page: Mapping[str, str] | None = None
-
-
 class ApiClient:
-    """Speaks JSON with the API, over connections that are kept; an async context manager."""
+    """Calls the API, each time once, and says in words of the command line what went wrong."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
+        self._transport = Transport(api.url, api_key=api.key, retry_for=timedelta())
 
     async def __aenter__(self) -> Self:
-        headers = {"Authorization": f"Bearer {self._api.key}"} if self._api.key else {}
-        self._session = aiohttp.ClientSession(headers=headers, timeout=_TIMEOUT)
+        await self._transport.__aenter__()
         return self
 
     async def __aexit__(
@@ -74,7 +65,7 @@ class ApiClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._session.close()
+        await self._transport.__aexit__(kind, error, trace)
 
     async def request(
         self,
@@ -88,11 +79,9 @@ class ApiClient:
 
     async def pages(self, path: str, query: Mapping[str, str]) -> AsyncIterator[bytes]:
         """Yield the pages of a list, each as the API answers it; raise as :meth:`exchange` does."""
-        after: Mapping[str, str] | None = query
-        while after is not None:
-            response = await self.exchange("GET", path, query=after)
-            yield response.body
-            after = response.next_page
+        with self._in_our_words(path):
+            async for page in self._transport.pages(path, query):
+                yield page
 
     async def exchange(
         self,
@@ -101,42 +90,40 @@ class ApiClient:
         body: bytes | None = None,
         query: Mapping[str, str] | None = None,
         if_match: str | None = None,
-    ) -> ApiResponse:
+    ) -> Response:
         """Return the API's response; raise :class:`ApiUnavailable` or :class:`ApiRefused`.
 
         With ``if_match`` nothing is written where somebody else has written meanwhile.
         """
-        headers = {} if body is None else {"Content-Type": "application/json"}
-        headers |= {"If-Match": if_match} if if_match else {}
+        headers = {"If-Match": if_match} if if_match else {}
+        with self._in_our_words(path):
+            return await self._transport.request(method, path, body, query=query, headers=headers)
+
+    @contextmanager
+    def _in_our_words(self, path: str) -> Iterator[None]:
+        """Raise what the client raises as errors of commands, which say what helps."""
+        api = self._api
         try:
-            async with self._session.request(
-                method,
-                self._api.url + path,
-                data=None if body is None else BytesIO(body),
-                headers=headers,
-                params=query,
-                allow_redirects=False,
-            ) as response:
-                content = await response.read()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise ApiUnavailable(_unreachable(self._api, error)) from error
-        if response.status < HTTPStatus.MULTIPLE_CHOICES:
-            if content and response.content_type != "application/json":
-                raise CommandFailed(f"What answers at {self._api.url} is not our {self._api.name}.")
-            link = response.links.get("next")
-            next_page = None if link is None else dict(URL(str(link["url"])).query)
-            return ApiResponse(content, response.headers.get("ETag"), next_page)
-        status = response.status
-        try:
-            refusal = _REFUSAL.decode(content)
-        except msgspec.DecodeError:
-            refusal = _Refusal("what answers there is not this API")
-        if is_away(status):
-            raise ApiUnavailable(f"The {self._api.name} answers {status}: {refusal.message}")
-        message = _denied(self._api, status, refusal) if status in DENIED else refusal.message
+            yield
+        except notification_client.ApiUnavailable as error:
+            if error.status is None:
+                raise ApiUnavailable(_unreachable(api, error.__cause__)) from error
+            said = f"The {api.name} answers {error.status}: {error.reason or _NOT_OURS}"
+            raise ApiUnavailable(said) from error
+        except notification_client.NotOurApi as error:
+            if error.status < HTTPStatus.MULTIPLE_CHOICES:
+                said = f"What answers at {api.url} is not our {api.name}."
+                raise CommandFailed(said) from error
+            raise self._refusal(error.status, _NOT_OURS, (), path) from error
+        except notification_client.ApiRefused as error:
+            raise self._refusal(error.status, error.message, error.details, path) from error
+
+    def _refusal(
+        self, status: int, reason: str, details: Sequence[FieldError], path: str
+    ) -> ApiRefused:
+        message = _denied(self._api, status, reason) if status in DENIED else reason
         message += _hint(self._api, status, path)
-        details = [Detail(detail.field, detail.message) for detail in refusal.details]
-        raise ApiRefused(status, message, details)
+        return ApiRefused(status, message, [Detail(each.field, each.message) for each in details])
 
 
 async def ask(
@@ -181,21 +168,6 @@ class _Running(msgspec.Struct):
     state: str
 
 
-class _Detail(msgspec.Struct):
-    field: str
-    message: str
-
-
-class _Refusal(msgspec.Struct):
-    """The API's one shape of errors, as far as it matters here."""
-
-    message: str = "no reason given"
-    details: list[_Detail] = []
-
-
-_REFUSAL = msgspec.json.Decoder(_Refusal)
-
-
 def _hint(api: Api, status: int, path: str) -> str:
     """Return what may be wrong with the URL if a path is missing that a server of ours has."""
     is_fixed = path in {"/status", "/webhooks/events"} or path.startswith("/environments/")
@@ -208,7 +180,7 @@ def _hint(api: Api, status: int, path: str) -> str:
     return ""
 
 
-def _denied(api: Api, status: int, refusal: _Refusal) -> str:
+def _denied(api: Api, status: int, reason: str) -> str:
     """Say what the caller's key is not good for, and where another one comes from."""
     if not api.key:
         return (
@@ -216,11 +188,11 @@ def _denied(api: Api, status: int, refusal: _Refusal) -> str:
             "administrator creates with `notification-management keys create`."
         )
     if status == HTTPStatus.UNAUTHORIZED:
-        return f"The {api.name} does not take the key in {KEY_VARIABLE}: {refusal.message}"
-    return f"The key in {KEY_VARIABLE} does not allow this: {refusal.message}"
+        return f"The {api.name} does not take the key in {KEY_VARIABLE}: {reason}"
+    return f"The key in {KEY_VARIABLE} does not allow this: {reason}"
 
 
-def _unreachable(api: Api, error: Exception) -> str:
+def _unreachable(api: Api, error: BaseException | None) -> str:
     # In a few words what the operating system and aiohttp say in many.
     reason = "it does not answer" if isinstance(error, TimeoutError) else str(error)
     if isinstance(error, aiohttp.ClientConnectorDNSError):

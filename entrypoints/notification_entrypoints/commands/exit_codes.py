@@ -51,8 +51,6 @@ _MEANINGS = {
     Exit.INTERRUPTED: "Interrupted by Ctrl-C or SIGTERM.",
 }
 
-_AWAY = frozenset({429, 502, 503, 504})
-
 DENIED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 """The statuses of an API that does not let a caller do something."""
 
@@ -73,11 +71,6 @@ class ApiRefused(NotificationError):
         super().__init__(f"The API refuses this: {refusals}" if refusals else message)
         self.status = status
         self.details = tuple(details)
-
-
-def is_away(status: int) -> bool:
-    """Tell from a response's status whether asking again later may help."""
-    return status in _AWAY
 
 
 _EXITS: tuple[tuple[type[BaseException], Exit], ...] = (
