@@ -10,29 +10,8 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from notification_client.base import Model, SecretFree
 from notification_client.errors import FieldError
-
-
-class _SecretFree(msgspec.Struct, frozen=True):
-    """Leaves what may hold a secret out of its ``repr``, which lands in logs and tracebacks."""
-
-    def __repr__(self) -> str:
-        """Return the fields that are set, but for secrets."""
-        shown = ", ".join(
-            f"{name}={value!r}"
-            for name in self.__struct_fields__
-            if name not in _SECRET
-            and (value := getattr(self, name)) is not None
-            and value is not UNSET
-        )
-        return f"{type(self).__name__}({shown})"
-
-
-_SECRET = frozenset({"custom_headers", "key", "secret"})
-
-
-class Model(_SecretFree, frozen=True, kw_only=True, omit_defaults=True):
-    """What a response holds."""
 
 
 class NewEvent(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -56,7 +35,7 @@ class PublishedEvent(Model, frozen=True, kw_only=True):
 
     event_id: str
     duplicate: bool
-    warnings: list[FieldError] = []
+    warnings: list[FieldError] = msgspec.field(default_factory=list)
 
 
 class EventType(Model, frozen=True, kw_only=True):
@@ -107,7 +86,7 @@ class Retry(Model, frozen=True, kw_only=True, omit_defaults=True):
     max_interval: str | None = None
 
 
-class WebhookDraft(_SecretFree, frozen=True, kw_only=True, omit_defaults=True):
+class WebhookDraft(SecretFree, frozen=True, kw_only=True, omit_defaults=True):
     """A webhook to create, or what to replace one by."""
 
     name: str
@@ -124,7 +103,7 @@ class WebhookDraft(_SecretFree, frozen=True, kw_only=True, omit_defaults=True):
     rate_limit: int | None = None
 
 
-class WebhookPatch(_SecretFree, frozen=True, kw_only=True):
+class WebhookPatch(SecretFree, frozen=True, kw_only=True):
     """What to change of a webhook; None removes a field, and what is not given stays."""
 
     name: str | UnsetType = UNSET
@@ -152,11 +131,11 @@ class Webhook(Model, frozen=True, kw_only=True):
     events: list[str]
     created_at: datetime
     updated_at: datetime
-    unknown_events: list[str] = []
+    unknown_events: list[str] = msgspec.field(default_factory=list)
     description: str | None = None
     disabled_until: datetime | None = None
     disabled_reason: str | None = None
-    custom_headers: dict[str, str] = {}
+    custom_headers: dict[str, str] = msgspec.field(default_factory=dict)
     filter: dict[str, Any] | None = None
     retry: Retry | None = None
     timeout: str | None = None
@@ -242,26 +221,26 @@ class DeliveryWithAttempts(Delivery, frozen=True, kw_only=True):
     attempts: list[WebhookLog]
 
 
-class EventSummary(Model, frozen=True, kw_only=True):
+class StoredEvent(Model, frozen=True, kw_only=True):
+    """What is known of an event by itself."""
+
+    event_id: str
+    event: str
+    occurred_at: datetime
+    stored_at: datetime
+    ordering_key: str | None = None
+
+
+class EventSummary(StoredEvent, frozen=True, kw_only=True):
     """An event, with how many of its deliveries are in each state."""
 
-    event_id: str
-    event: str
-    occurred_at: datetime
-    stored_at: datetime
     deliveries: dict[str, int]
-    ordering_key: str | None = None
 
 
-class EventWithDeliveries(Model, frozen=True, kw_only=True):
+class EventWithDeliveries(StoredEvent, frozen=True, kw_only=True):
     """An event with its deliveries."""
 
-    event_id: str
-    event: str
-    occurred_at: datetime
-    stored_at: datetime
     deliveries: list[Delivery]
-    ordering_key: str | None = None
 
 
 class ReplayCount(Model, frozen=True, kw_only=True):
