@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from attrs import frozen
 
@@ -103,7 +104,7 @@ class Ingest:
     async def _publish_traced(
         self, events: Sequence[Event], make_records: RecordsOf[Sequence[Published]] | None
     ) -> Sequence[Published]:
-        with ingest_spans(self._tracer, self._source, events) as traced:
+        with self._traced(events) as traced:
             return await self._publish(traced, make_records)
 
     def _publish(
@@ -120,10 +121,8 @@ class Ingest:
         """Publish events, and store in the same transaction what came among them and is none."""
         if self._observer.follower:
             self._follow_received(events, self._observer.follower)
-        if self._tracer.is_on:
-            with ingest_spans(self._tracer, self._source, events) as traced:
-                return await self._store_alone(traced, dead_letters, None)
-        return await self._store_alone(events, dead_letters, None)
+        with self._traced(events) as traced:
+            return await self._store_alone(traced, dead_letters, None)
 
     async def join(self, transaction: IngestTransaction, events: Sequence[Event]) -> JoinedPublish:
         """Store a batch of events within a transaction that its owner commits when it likes.
@@ -131,19 +130,20 @@ class Ingest:
         All deliveries are stored due: nobody may send what may never be committed. Raises as
         :meth:`publish` does; the transaction is then to be rolled back.
         """
-        if self._tracer.is_on:
-            with ingest_spans(self._tracer, self._source, events) as traced:
-                return await self._join(transaction, traced)
-        return await self._join(transaction, events)
-
-    async def _join(self, transaction: IngestTransaction, events: Sequence[Event]) -> JoinedPublish:
         batch = PlannedBatch(None)
         # Of its own: what their transaction sees of its own changes may never be committed.
         cache = WebhookCache()
-        (response,) = await self._store_within(transaction, batch, [events], cache)
-        if isinstance(response, Exception):
-            raise response
+        with self._traced(events) as traced:
+            (response,) = await self._store_within(transaction, batch, [traced], cache)
+            if isinstance(response, Exception):
+                raise response
         return JoinedPublish(response, lambda: self._hand_over(batch))
+
+    def _traced(self, events: Sequence[Event]) -> AbstractContextManager[Sequence[Event]]:
+        """Record the block in the traces of these events while tracing is on; give the events."""
+        if not self._tracer.is_on:
+            return nullcontext(events)
+        return ingest_spans(self._tracer, self._source, events)
 
     def _follow_received(self, events: Sequence[Event], follower: EventFollower) -> None:
         for event in events:
