@@ -50,7 +50,8 @@ async def open_provider(
 
 
 def _exporter(name: str, protocol: str) -> SpanExporter:
-    variable, installed = "OTEL_TRACES_EXPORTER", {each.name for each in entry_points(group=_GROUP)}
+    variable = "OTEL_TRACES_EXPORTER"
+    installed = {each.name: each for each in entry_points(group=_GROUP)}
     wanted = name
     if name == "otlp":
         wanted = "otlp_proto_grpc" if protocol == "grpc" else "otlp_proto_http"
@@ -58,14 +59,13 @@ def _exporter(name: str, protocol: str) -> SpanExporter:
     if wanted not in installed:
         available = ", ".join(sorted(installed))
         package = f"opentelemetry-exporter-{wanted.replace('_', '-')}"
-        _refuse(
-            variable,
+        problem = (
             f"{variable} asks for the exporter {wanted!r}, which is not installed; install its "
-            f"package, perhaps {package}, or choose among {available}, none",
+            f"package, perhaps {package}, or choose among {available}, none"
         )
-    (found, *_) = entry_points(group=_GROUP, name=wanted)
+        raise InvalidSettings(f"The settings are refused: {problem}.", [Detail(variable, problem)])
     try:
-        exporter: SpanExporter = found.load()()
+        exporter: SpanExporter = installed[wanted].load()()
     except Exception as error:
         # Not what it says: it may repeat a header with a token.
         problem = (
@@ -74,10 +74,6 @@ def _exporter(name: str, protocol: str) -> SpanExporter:
         )
         raise InvalidSettings(f"{problem}.", [Detail(variable, problem)]) from error
     return exporter
-
-
-def _refuse(variable: str, problem: str) -> None:
-    raise InvalidSettings(f"The settings are refused: {problem}.", [Detail(variable, problem)])
 
 
 async def _shut_down(provider: TracerProvider) -> None:
