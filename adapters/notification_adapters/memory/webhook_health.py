@@ -102,7 +102,7 @@ def begin_probe(state: MemoryState, webhook_id: UUID, delivery_id: UUID, until: 
 
 
 def end_probes(state: MemoryState, delivery_ids: Collection[UUID]) -> None:
-    """Let others be probed in the place of deliveries that were given back."""
+    """Let others be probed instead of deliveries that were given back."""
     for webhook_id, health in state.health.items():
         if health.probes and health.probes.probe_id in delivery_ids:
             probes = evolve(health.probes, probe_id=None, leased_until=None)

@@ -114,7 +114,7 @@ async def begin_probes(
 
 
 async def end_probes(connection: AsyncConnection, delivery_ids: Collection[UUID]) -> None:
-    """Let others be probed in the place of deliveries that were given back."""
+    """Let others be probed instead of deliveries that were given back."""
     probed = (
         sa.select(_h.webhook_id)
         .where(_h.probe_id.in_(delivery_ids))
