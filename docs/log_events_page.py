@@ -30,7 +30,8 @@ MEANINGS: Mapping[str, str] = {
     "`WorkerLockLost` of the task `lock` means that the process has lost its connection to "
     "PostgreSQL, and sends nothing until it has it again.",
     "delivery_claimed": "This process has claimed a delivery, with its insert or later.",
-    "delivery_failed": "The retries of a delivery are exhausted. The line names the latest one.",
+    "delivery_failed": "A delivery has failed: its retries are exhausted, or its webhook was "
+    "paused for too long. The line names the latest one.",
     "event_conflicted": "A publisher used an `event_id` again with other data. The first event "
     "stands.",
     "event_received": "An event has come in, and is to be stored.",

@@ -79,8 +79,9 @@ class LeaseReaper:
         """
         now, hold = self._clock.now(), self._rules.hold
         bounds = now - self._rules.expire_after, None if hold is None else now - hold
-        while await self._deliveries.cancel_unsendable(_CANCEL_BATCH, *bounds):
-            pass
+        while (ended := await self._deliveries.cancel_unsendable(_CANCEL_BATCH, *bounds)).count:
+            for delivery in ended.failed:
+                self._observer.delivery_failed(delivery.webhook_id, delivery.delivery_id)
         await self.release_lines()
 
     async def release_lines(self) -> None:

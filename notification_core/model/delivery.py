@@ -68,6 +68,22 @@ class ErrorCode(StrEnum):
 
 
 @frozen
+class UnsentDelivery:
+    """A delivery that has ended for a reason of its webhook, without another request.
+
+    ``attempts`` is how many there were before.
+    """
+
+    environment_id: UUID
+    webhook_id: UUID
+    delivery_id: UUID
+    event_id: str
+    event_type: str
+    attempts: int
+    reason: EndReason
+
+
+@frozen
 class NewDelivery:
     """A delivery to be stored together with its event.
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from attrs import field, frozen
 
-from notification_core.model.delivery import Attempt
+from notification_core.model.delivery import Attempt, UnsentDelivery
 from notification_core.model.event import timestamp_of
 from notification_core.model.message import DeadLetter, Headers, Topics
 from notification_core.model.signing_key import SigningKey
@@ -91,6 +91,19 @@ def delivery_failed(last: Attempt, at: datetime) -> OperationalEvent:
         **({"error": {"code": error.code.value, "message": error.message}} if error else {}),
     }
     return OperationalEvent(OperationalEventType.DELIVERY_FAILED, last.environment_id, at, data)
+
+
+def delivery_given_up(delivery: UnsentDelivery, at: datetime) -> OperationalEvent:
+    """Return the event that a delivery has failed while it waited for its webhook."""
+    data = {
+        "webhook_id": str(delivery.webhook_id),
+        "delivery_id": str(delivery.delivery_id),
+        "event_id": delivery.event_id,
+        "event": delivery.event_type,
+        "attempts": delivery.attempts,
+        "reason": delivery.reason.value,
+    }
+    return OperationalEvent(OperationalEventType.DELIVERY_FAILED, delivery.environment_id, at, data)
 
 
 def key_rotated(key: SigningKey, others_expire_at: datetime) -> OperationalEvent:

@@ -23,6 +23,7 @@ from notification_core.model.delivery import (
     ClaimedDelivery,
     Fence,
     NewDelivery,
+    UnsentDelivery,
 )
 from notification_core.model.event import Arrival, EventKey, EventToStore
 from notification_core.model.message import DeadLetter
@@ -80,6 +81,14 @@ class Claimed:
     after: UUID | None
     next_due: timedelta | None
     grants: Mapping[UUID, RateGrant] = field(factory=dict)
+
+
+@frozen
+class EndedDeliveries:
+    """How many waiting deliveries one batch has ended, and those of them that have failed."""
+
+    count: int = 0
+    failed: Sequence[UnsentDelivery] = ()
 
 
 @frozen
@@ -271,14 +280,14 @@ class DeliveryStore(Protocol):
     @abstractmethod
     async def cancel_unsendable(
         self, limit: int, expired_before: datetime, held_before: datetime | None = None
-    ) -> int:
-        """End waiting deliveries that can no longer be sent; return how many, at most ``limit``.
+    ) -> EndedDeliveries:
+        """End waiting deliveries that can no longer be sent, at most ``limit``, as one batch.
 
         Those of deleted webhooks become ``cancelled(webhook_deleted)``; those of webhooks that
         the system disabled, ``skipped(webhook_disabled)``; those of webhooks that a user
         disabled whose event was stored before ``expired_before``, ``cancelled(expired)``; those
         that have waited for a paused webhook since before ``held_before``,
-        ``failed(webhook_paused)``.
+        ``failed(webhook_paused)``, each with an operational event.
         """
 
     @abstractmethod

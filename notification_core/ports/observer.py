@@ -98,7 +98,7 @@ class Observer(Protocol):
 
     @abstractmethod
     def delivery_failed(self, webhook_id: UUID, delivery_id: UUID) -> None:
-        """Report a delivery whose retries are used up."""
+        """Report a delivery that has failed: no retry left, or its webhook paused too long."""
 
     @abstractmethod
     def webhook_disabled(self, webhook_id: UUID, reason: DisabledReason) -> None:

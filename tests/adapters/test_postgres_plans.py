@@ -78,6 +78,14 @@ FROM generate_series(1, 1000000) AS n;
 """  # noqa: S608 - the values are the test's
 
 
+_PAUSED = f"""
+INSERT INTO webhook_health (webhook_id, environment_id, failures, since, first_log_id,
+  paused_at, pause_us, next_probe_at, fresh_probe_at)
+VALUES ('{DEAD}', '{ENVIRONMENT}', 10, '{BEGAN}', '{DEAD}', '{BEGAN}', 1, '{BEGAN}',
+  '{BEGAN}')
+"""  # noqa: S608 - the same
+
+
 @frozen
 class Place:
     """A database with a million rows of each kind, and how to have it analysed."""
@@ -268,6 +276,19 @@ async def test_the_dead_are_looked_for_among_what_is_leased(
             assert await storage.deliveries.reap([worker], LEASE) == 20
 
 
+async def test_what_a_paused_webhook_has_held_for_too_long_ends_by_small_batches(
+    place: Place, watched: tuple[SqlStorage, Plans]
+) -> None:
+    storage, plans = watched
+    await place.postgres.execute(_PAUSED, place.database)
+    for _ in range(TIMES):
+        # The deliveries and their events.
+        with reading_at_most(plans, 5_000):
+            ended = await storage.deliveries.cancel_unsendable(1_000, BEGAN, BEGAN + DAY)
+        assert len(ended.failed) == ended.count == 1_000
+    await place.postgres.execute("DELETE FROM webhook_health", place.database)
+
+
 async def test_disabling_and_deleting_the_webhook_of_a_million_go_by_small_batches(
     watched: tuple[SqlStorage, Plans],
 ) -> None:
@@ -277,7 +298,8 @@ async def test_disabling_and_deleting_the_webhook_of_a_million_go_by_small_batch
     await storage.webhooks.replace(gone)
     for _ in range(TIMES):
         with reading_at_most(plans, 5_000):
-            assert await storage.deliveries.cancel_unsendable(1_000, BEGAN) == 1_000
+            ended = await storage.deliveries.cancel_unsendable(1_000, BEGAN)
+        assert (ended.count, list(ended.failed)) == (1_000, [])
     with reading_at_most(plans, 5_000):
         await storage.webhooks.delete(ENVIRONMENT, DEAD, BEGAN + DAY)
 

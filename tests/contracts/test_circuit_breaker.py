@@ -1,6 +1,7 @@
 """What a delivery store promises of webhooks that keep failing."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -23,7 +24,7 @@ from notification_core.model.delivery import (
     Retry,
 )
 from notification_core.model.webhook import Webhook
-from tests.contracts.harness import DELAY, LEASE, Harness, ids_of
+from tests.contracts.harness import DELAY, LEASE, TYPE, Harness, ids_of
 
 SECOND = timedelta(seconds=1)
 POLICY = BreakerPolicy(failures=3, pause=10 * SECOND, max_pause=60 * SECOND)
@@ -391,13 +392,41 @@ async def test_a_delivery_that_has_waited_for_too_long_has_failed(harness: Harne
     (young,) = await harness.publish(webhook)
     before = harness.clock.now() - timedelta(days=30)
     cancel = harness.storage.deliveries.cancel_unsendable
-    assert await cancel(1000, before, paused_at) == 0
-    assert await cancel(2, before, paused_at + SECOND) == 2
-    assert await cancel(1000, before, paused_at + SECOND) == 1
+    assert not (await cancel(1000, before, paused_at)).count
+    ended = [await cancel(limit, before, paused_at + SECOND) for limit in (2, 1000)]
+    assert [batch.count for batch in ended] == [2, 1]
+    failed = [delivery for batch in ended for delivery in batch.failed]
+    assert {delivery.delivery_id for delivery in failed} == set(ids)
     for one in ids:
         stored = await harness.probe(one)
         assert (stored.state, stored.reason) == (DeliveryState.FAILED, "webhook_paused")
     assert (await harness.probe(young)).state is DeliveryState.PENDING
+
+
+async def test_a_delivery_that_has_waited_for_too_long_is_an_operational_event_of_its_own(
+    harness: Harness,
+) -> None:
+    webhook, ids = await _paused(harness)
+    never_sent = await harness.publish(webhook)
+    await harness.clock.advance(60)
+    held_before = harness.clock.now()
+    stored = await harness.storage.outbox.acquire(harness.worker, LEASE, 1000, 2**30)
+    assert [json.loads(one.value or b"")["event"] for one in stored] == ["webhook-paused"]
+    await harness.storage.deliveries.cancel_unsendable(1000, held_before, held_before)
+    _, *messages = await harness.storage.outbox.acquire(harness.worker, LEASE, 1000, 2**30)
+    events = [json.loads(one.value or b"") for one in messages]
+    assert {event["event"] for event in events} == {"webhook-delivery-failed"}
+    assert {event["environment_id"] for event in events} == {str(webhook.environment_id)}
+    told = {UUID(event["data"].pop("delivery_id")): event["data"] for event in events}
+    assert told.keys() == {*ids, *never_sent}
+    for delivery_id, data in told.items():
+        assert data.pop("event_id")
+        assert data == {
+            "webhook_id": str(webhook.webhook_id),
+            "event": TYPE,
+            "attempts": int(delivery_id in ids),
+            "reason": "webhook_paused",
+        }
 
 
 async def test_those_that_have_failed_for_long_are_found_while_they_are_paused(

@@ -248,7 +248,12 @@ class DeliveryMachine(RuleBasedStateMachine):
     @rule(age=st.integers(0, 60), held=st.integers(0, 60))
     def cancel_unsendable(self, age: int, held: int) -> None:
         bounds = self._ago(age), self._ago(held)
-        self._all(lambda harness: harness.storage.deliveries.cancel_unsendable(1000, *bounds))
+
+        async def cancel(harness: Harness) -> object:
+            ended = await harness.storage.deliveries.cancel_unsendable(1000, *bounds)
+            return ended.count, {delivery.delivery_id: delivery for delivery in ended.failed}
+
+        self._all(cancel)
 
     @rule()
     def resume_all(self) -> None:

@@ -172,7 +172,8 @@ async def test_what_can_no_longer_be_sent_ends_as_the_rule_says(harness: Harness
         if before[one].state is DeliveryState.PENDING
         and (reason := reason_to_end(webhook, stored_at, now, expired_before))
     }
-    assert await harness.storage.deliveries.cancel_unsendable(1000, expired_before) == len(expected)
+    batch = await harness.storage.deliveries.cancel_unsendable(1000, expired_before)
+    assert batch.count == len(expected)
     for one, row in before.items():
         reason = expected.get(one)
         ended = evolve(row, state=UNSENDABLE[reason], reason=reason) if reason else row
@@ -199,7 +200,8 @@ async def test_a_redelivery_of_an_old_event_expires_with_the_event(harness: Harn
     await harness.storage.replays.retry(old, again)
     (young,) = await harness.publish(webhook)
     await harness.change(webhook, disabled_until=FOREVER)
-    assert await harness.storage.deliveries.cancel_unsendable(1000, harness.clock.now() - HOUR) == 1
+    ended = await harness.storage.deliveries.cancel_unsendable(1000, harness.clock.now() - HOUR)
+    assert ended.count == 1
     expired = await harness.probe(again)
     assert (expired.state, expired.reason) == (DeliveryState.CANCELLED, "expired")
     assert (await harness.probe(young)).state is DeliveryState.PENDING

@@ -195,7 +195,8 @@ async def test_a_webhook_that_is_disabled_meanwhile_leaves_no_line_standing(
     disabled = await harness.change(
         webhook, disabled_until=FOREVER, disabled_reason=DisabledReason.FAILING
     )
-    assert await harness.storage.deliveries.cancel_unsendable(1, harness.clock.now()) == 1
+    ended = await harness.storage.deliveries.cancel_unsendable(1, harness.clock.now())
+    assert ended.count == 1
     assert (await harness.probe(first)).state is DeliveryState.SKIPPED
     await harness.change(disabled, disabled_until=None, disabled_reason=None)
     assert await _released(harness) == 1

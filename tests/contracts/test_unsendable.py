@@ -14,7 +14,7 @@ async def _settle(
     harness: Harness, limit: int = 1000, expired_before: datetime | None = None
 ) -> int:
     before = expired_before or harness.clock.now() - HOUR
-    return await harness.storage.deliveries.cancel_unsendable(limit, before)
+    return (await harness.storage.deliveries.cancel_unsendable(limit, before)).count
 
 
 async def _states(harness: Harness, ids: list[UUID]) -> set[tuple[DeliveryState, EndReason | None]]:

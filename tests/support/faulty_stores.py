@@ -23,6 +23,7 @@ from notification_core.ports.deliveries import (
     Claim,
     Claimed,
     DeliveryStore,
+    EndedDeliveries,
     IngestTransaction,
     ReleasedLines,
 )
@@ -142,7 +143,7 @@ class FaultyDeliveries(DeliveryStore):
 
     async def cancel_unsendable(
         self, limit: int, expired_before: datetime, held_before: datetime | None = None
-    ) -> int:
+    ) -> EndedDeliveries:
         return await self._faults.call(
             "cancel_unsendable",
             lambda: self._store.cancel_unsendable(limit, expired_before, held_before),

@@ -24,6 +24,7 @@ from notification_core.model.delivery import (
     EndReason,
     Failed,
     Fence,
+    UnsentDelivery,
 )
 from notification_core.model.delivery_transitions import (
     UNSENDABLE,
@@ -33,13 +34,14 @@ from notification_core.model.delivery_transitions import (
     reason_to_end,
 )
 from notification_core.model.ordering import HELD_UNTIL, OrderedLine, is_in_line
-from notification_core.model.outbox_message import delivery_failed
+from notification_core.model.outbox_message import delivery_failed, delivery_given_up
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import (
     AT_ONCE,
     Claim,
     Claimed,
     DeliveryStore,
+    EndedDeliveries,
     IngestTransaction,
     ReleasedLines,
 )
@@ -163,8 +165,8 @@ class MemoryDeliveryStore(DeliveryStore):
 
     async def cancel_unsendable(
         self, limit: int, expired_before: datetime, held_before: datetime | None = None
-    ) -> int:
-        """End waiting deliveries that can no longer be sent; return how many."""
+    ) -> EndedDeliveries:
+        """End waiting deliveries that can no longer be sent, as one batch."""
         async with self._state.writing:
             now = self._clock.now()
             waiting = [
@@ -185,11 +187,15 @@ class MemoryDeliveryStore(DeliveryStore):
                 if reason:
                     unsendable.append((delivery, reason))
             del unsendable[limit:]
+            failed = []
             for delivery, reason in unsendable:
                 delivery.cancel_unsendable(UNSENDABLE[reason], reason)
                 counts = self._state.counts(delivery.environment_id, delivery.webhook_id, now)
                 counts.count_end(delivery.state)
-        return len(unsendable)
+                if delivery.state is DeliveryState.FAILED:
+                    failed.append(self._unsent(delivery, reason))
+                    self._state.append_operational_event(delivery_given_up(failed[-1], now))
+        return EndedDeliveries(len(unsendable), failed)
 
     async def release_lines(self, after: OrderedLine, limit: int) -> ReleasedLines:
         """Release the first ones that are held of the next ``limit`` lines behind ``after``."""
@@ -210,6 +216,17 @@ class MemoryDeliveryStore(DeliveryStore):
     def _held(self, fence: Fence) -> StoredDelivery | None:
         delivery = self._state.deliveries.get(fence.delivery_id)
         return delivery if delivery is not None and delivery.fence == fence else None
+
+    def _unsent(self, delivery: StoredDelivery, reason: EndReason) -> UnsentDelivery:
+        return UnsentDelivery(
+            delivery.environment_id,
+            delivery.webhook_id,
+            delivery.delivery_id,
+            delivery.event_id,
+            self._state.events[delivery.event_key].type,
+            delivery.attempt,
+            reason,
+        )
 
     def _may_be_sent(self, delivery: StoredDelivery) -> bool:
         """Tell whether its worker may be sending it; if not, it can begin nothing more."""

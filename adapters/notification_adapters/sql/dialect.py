@@ -24,6 +24,7 @@ from notification_core.model.delivery import (
     EndReason,
     Fence,
     NewDelivery,
+    UnsentDelivery,
 )
 from notification_core.model.delivery_transitions import UNSENDABLE
 from notification_core.model.event import EventKey, EventToStore, KnownEvent
@@ -125,17 +126,36 @@ class DeliveryUpdate(NamedTuple):
 
 
 class CancelledDelivery(NamedTuple):
-    """A waiting delivery that can no longer be sent, and how it ends."""
+    """A waiting delivery that can no longer be sent, and how it ends.
+
+    One that is to be reported, since it has ``failed``, says which it is.
+    """
 
     handle: Handle
     webhook: WebhookKey
     state: DeliveryState
     reason: EndReason
+    failed: UnsentDelivery | None = None
 
     @classmethod
-    def because(cls, handle: Handle, webhook: WebhookKey, reason: str) -> Self:
-        """Return how a delivery ends for a reason that a statement found."""
-        return cls(handle, webhook, UNSENDABLE[EndReason(reason)], EndReason(reason))
+    def because(  # noqa: PLR0913, PLR0917 - the columns of a row
+        cls,
+        handle: Handle,
+        webhook: WebhookKey,
+        reason: str,
+        delivery_id: UUID,
+        event_id: str,
+        event_type: str | None,
+        attempts: int,
+    ) -> Self:
+        """Return how a delivery ends for a reason that a statement found.
+
+        The statement gives the type of the event if the delivery fails by it.
+        """
+        why, failed = EndReason(reason), None
+        if event_type is not None:
+            failed = UnsentDelivery(*webhook, delivery_id, event_id, event_type, attempts, why)
+        return cls(handle, webhook, UNSENDABLE[why], why, failed)
 
 
 class StatisticsRow(NamedTuple):

@@ -69,7 +69,7 @@ class LoggingObserver(Metrics):
             )
 
     def delivery_failed(self, webhook_id: UUID, delivery_id: UUID) -> None:
-        """Log a delivery whose retries are used up, and how many have since the one before."""
+        """Log a delivery that has failed, and how many have since the one before."""
         super().delivery_failed(webhook_id, delivery_id)
         if count := self._count_to_log("delivery_failed"):
             _log.info(

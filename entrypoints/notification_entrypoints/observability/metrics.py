@@ -159,9 +159,7 @@ class Metrics(Observer):
         self._queued = registry.gauge(
             "deliveries_queued", "Deliveries that wait in memory for their attempt."
         )
-        self._failed = registry.counter(
-            "deliveries_failed", "Deliveries that failed after their last retry."
-        )
+        self._failed = registry.counter("deliveries_failed", "Deliveries that failed permanently.")
         self._disabled = registry.counters(
             "webhooks_disabled", "Webhooks that the system disabled.", ["reason"]
         )
@@ -327,7 +325,7 @@ class Metrics(Observer):
             self._duration.observe(duration.total_seconds())
 
     def delivery_failed(self, webhook_id: UUID, delivery_id: UUID) -> None:  # noqa: ARG002 - a label would be unbounded
-        """Count a delivery whose retries are used up."""
+        """Count a delivery that has failed permanently."""
         self._failed.inc()
 
     def webhook_disabled(self, webhook_id: UUID, reason: DisabledReason) -> None:  # noqa: ARG002 - a label would be unbounded

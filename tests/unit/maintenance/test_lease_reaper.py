@@ -8,6 +8,8 @@ import pytest
 
 from notification_adapters.memory.state import StoredDelivery
 from notification_core.errors import StorageUnavailable
+from notification_core.maintenance.lease_reaper import LeaseReaper
+from notification_core.model.circuit_breaker import ProbeSchedule, WebhookHealth
 from notification_core.model.delivery import AttemptOutcome, DeliveryState, EndReason
 from notification_core.model.request_records import KEPT_FOR, StoredResponse
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
@@ -21,6 +23,7 @@ from tests.support.samples import (
     an_id,
 )
 
+HOLD = timedelta(hours=24)
 KNOWN = an_id()
 WEEK_OF_FAILURES = [AttemptOutcome.FAILED] * 7
 
@@ -130,6 +133,25 @@ async def test_what_waits_for_a_webhook_that_its_user_disabled_expires_with_its_
     await app.lease_reaper.cancel_unsendable()
     assert (old.state, old.reason) == (DeliveryState.CANCELLED, EndReason.EXPIRED)
     assert young.state is DeliveryState.PENDING
+
+
+async def test_what_waits_for_a_paused_webhook_for_too_long_is_reported_as_failed(
+    app: MemoryApp,
+) -> None:
+    webhook = a_webhook()
+    old = [await app.add_delivery(webhook) for _ in range(2)]
+    await app.clock.advance(60)
+    young = await app.add_delivery(webhook)
+    probes = ProbeSchedule(NOW, HOLD, NOW, NOW)
+    app.storage.state.health[webhook.webhook_id] = WebhookHealth(10, NOW, an_id(), probes)
+    await app.clock.advance(HOLD.total_seconds() - 30)
+    rules = attrs.evolve(REAPER_RULES, hold=HOLD)
+    reaper = LeaseReaper(app.storage, app.clock, app.observer, rules)
+    await reaper.cancel_unsendable()
+    assert sorted(app.observer.failed) == sorted(delivery.delivery_id for delivery in old)
+    assert young.state is DeliveryState.PENDING
+    await reaper.cancel_unsendable()
+    assert len(app.observer.failed) == 2
 
 
 async def test_answers_are_forgotten_once_no_request_is_given_them_any_more(app: MemoryApp) -> None:

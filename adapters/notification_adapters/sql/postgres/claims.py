@@ -144,9 +144,13 @@ WITH blocked (webhook_id, reason) AS MATERIALIZED (
   LEFT JOIN webhooks AS w ON w.webhook_id = b.webhook_id
   LEFT JOIN webhook_health AS h ON h.webhook_id = b.webhook_id
 )
-SELECT d.delivery_id, d.environment_id, b.webhook_id, b.reason
+SELECT d.delivery_id, d.environment_id, b.webhook_id, b.reason, d.event_id,
+  CASE WHEN b.reason = 'webhook_paused' THEN (
+    SELECT e.type FROM events AS e
+    WHERE e.event_id = d.event_id AND e.environment_id = d.environment_id
+  ) END, d.attempt
 FROM blocked AS b CROSS JOIN LATERAL (
-  SELECT delivery_id, environment_id FROM deliveries
+  SELECT delivery_id, environment_id, event_id, attempt FROM deliveries
   WHERE state = 'pending' AND worker IS NULL AND webhook_id = b.webhook_id
     AND event_stored_at < CASE WHEN b.reason = 'expired' THEN $5 ELSE 'infinity'::timestamptz END
     AND (b.reason <> 'webhook_paused' OR delivery_id < $6)
@@ -281,9 +285,11 @@ class PostgresClaimStatements(Dialect):
         rows = await fetch(connection, _UNSENDABLE, webhook_ids, limit, *times)
         return [
             CancelledDelivery.because(
-                (delivery_id, environment_id), (environment_id, webhook_id), reason
+                (delivery_id, environment_id),
+                (environment_id, webhook_id),
+                *(reason, delivery_id, *event, attempts),
             )
-            for delivery_id, environment_id, webhook_id, reason in rows
+            for delivery_id, environment_id, webhook_id, reason, *event, attempts in rows
         ]
 
     async def lock_waiting(
@@ -296,7 +302,7 @@ class PostgresClaimStatements(Dialect):
         self, connection: AsyncConnection, cancelled: Sequence[CancelledDelivery], now: datetime
     ) -> None:
         """End waiting deliveries as they are said to end."""
-        rows = [(*handle, state, reason) for handle, _, state, reason in cancelled]
+        rows = [(*ended.handle, ended.state, ended.reason) for ended in cancelled]
         if rows:
             await run(connection, _CANCEL, *columns(rows, 4), now)
 

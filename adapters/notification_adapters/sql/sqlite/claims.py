@@ -137,7 +137,11 @@ WITH blocked (webhook_id, reason) AS MATERIALIZED (
   FROM json_each(?1) AS b LEFT JOIN webhooks AS w ON w.webhook_id = b.value
   LEFT JOIN webhook_health AS h ON h.webhook_id = b.value
 )
-SELECT d.rowid, d.environment_id, b.webhook_id, b.reason
+SELECT d.rowid, d.environment_id, b.webhook_id, b.reason, d.delivery_id, d.event_id,
+  CASE WHEN b.reason = 'webhook_paused' THEN (
+    SELECT e.type FROM events AS e
+    WHERE e.event_id = d.event_id AND e.environment_id = d.environment_id
+  ) END, d.attempt
 FROM blocked AS b CROSS JOIN deliveries AS d INDEXED BY deliveries_waiting
 WHERE d.state = 'pending' AND d.worker IS NULL AND d.webhook_id = b.webhook_id
   AND b.reason IS NOT NULL AND (b.reason <> 'expired' OR d.event_stored_at < ?5)
@@ -266,8 +270,12 @@ class SqliteClaimStatements(Dialect):
         queues = as_json(webhook_id.hex for webhook_id in webhook_ids)
         rows = await fetch(connection, UNSENDABLE, queues, limit, *_times(deadlines))
         return [
-            CancelledDelivery.because(handle, (UUID(environment_id), UUID(webhook_id)), reason)
-            for handle, environment_id, webhook_id, reason in rows
+            CancelledDelivery.because(
+                handle,
+                (UUID(environment_id), UUID(webhook_id)),
+                *(reason, UUID(delivery_id), *event, attempts),
+            )
+            for handle, environment_id, webhook_id, reason, delivery_id, *event, attempts in rows
         ]
 
     async def lock_waiting(
@@ -283,7 +291,7 @@ class SqliteClaimStatements(Dialect):
         """End waiting deliveries as they are said to end."""
         ended_at = to_microseconds(now)
         rows = [
-            (state.value, reason.value, ended_at, handle) for handle, _, state, reason in cancelled
+            (ended.state.value, ended.reason.value, ended_at, ended.handle) for ended in cancelled
         ]
         await run_many(connection, _CANCEL, rows)
 

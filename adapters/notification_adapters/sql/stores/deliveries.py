@@ -30,13 +30,14 @@ from notification_core.concurrency.transactions import retry_lost_transaction
 from notification_core.model.circuit_breaker import NO_BREAKER, CircuitBreaker
 from notification_core.model.delivery import AttemptResult, DeliveryState, Failed, Fence
 from notification_core.model.ordering import OrderedLine
-from notification_core.model.outbox_message import delivery_failed
+from notification_core.model.outbox_message import delivery_failed, delivery_given_up
 from notification_core.model.statistics import CountsByWebhook
 from notification_core.ports.deliveries import (
     AT_ONCE,
     Claim,
     Claimed,
     DeliveryStore,
+    EndedDeliveries,
     IngestTransaction,
     ReleasedLines,
 )
@@ -192,29 +193,32 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
     @retry_lost_transaction
     async def cancel_unsendable(
         self, limit: int, expired_before: datetime, held_before: datetime | None = None
-    ) -> int:
-        """End waiting deliveries that can no longer be sent; return how many."""
+    ) -> EndedDeliveries:
+        """End waiting deliveries that can no longer be sent, as one batch."""
         # A look through a reader first, so that a writer is not kept waiting for nothing.
         async with self._database.read_transaction() as connection:
             now = await self._dialect.now(connection)
             deadlines = Deadlines(now, expired_before, held_before)
             blocked_webhooks = await self._dialect.blocked_webhooks(connection, deadlines)
             if not blocked_webhooks:
-                return 0
+                return EndedDeliveries()
             probe = connection, blocked_webhooks, 1, deadlines
             if self._database.has_one_writer and not await self._dialect.lock_unsendable(*probe):
-                return 0
+                return EndedDeliveries()
         async with self._statistics.write_transaction() as (connection, writer):
             now = await self._dialect.now(connection)
             cancelled = await self._dialect.lock_unsendable(
                 connection, blocked_webhooks, limit, deadlines._replace(now=now)
             )
             await self._dialect.cancel_unsendable(connection, cancelled, now)
+            failed = [delivery.failed for delivery in cancelled if delivery.failed]
+            events = (delivery_given_up(delivery, now) for delivery in failed)
+            await self._outbox.append(connection, events, now)
             counts = CountsByWebhook()
             for delivery in cancelled:
                 counts.of(*delivery.webhook).count_end(delivery.state)
             await self._statistics.add(connection, counts, now, writer)
-        return len(cancelled)
+        return EndedDeliveries(len(cancelled), failed)
 
     @retry_lost_transaction
     async def release_lines(self, after: OrderedLine, limit: int) -> ReleasedLines:
