@@ -1,7 +1,7 @@
 """How much waits: for people who look whether the system keeps up. It changes nothing."""
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
@@ -39,6 +39,16 @@ class BacklogSize:
         return max(self.due.values(), default=None)
 
 
+@frozen
+class QueueLength:
+    """For how many deliveries of a webhook nobody is at work; more than that unless exact."""
+
+    environment_id: UUID
+    webhook_id: UUID
+    waiting: int
+    is_exact: bool
+
+
 class Backlog(Protocol):
     """Measures what waits, at a cost that does not grow with it."""
 
@@ -49,6 +59,18 @@ class Backlog(Protocol):
         """Return how much waits; raise :class:`StorageUnavailable`.
 
         Counts stop at ``max_counted``, and no more than ``max_webhooks`` queues are looked at.
+        """
+
+    @abstractmethod
+    async def longest(
+        self, limit: int, max_counted: int = MAX_COUNTED, max_webhooks: int = MAX_WEBHOOKS
+    ) -> Sequence[QueueLength]:
+        """Return the longest queues, the longest first, at most ``limit``.
+
+        Reads some times ``max_counted`` rows at most, however much waits: no queue is counted
+        further than that, and one of many long ones only to its share. A queue that was not
+        counted to its end is not ``is_exact``; it comes before all that are. No more than
+        ``max_webhooks`` queues are looked at. Raises :class:`StorageUnavailable`.
         """
 
     @abstractmethod

@@ -166,6 +166,13 @@ async def test_measuring_what_waits_reads_no_more_than_it_counts(
     # The count, and of each of a thousand queues its first rows.
     with reading_at_most(plans, 1_000 + 1_000 + 1_000 * 25):
         assert await storage.backlog.longer_than(1_000) == {DEAD}
+    for _ in range(TIMES):
+        # A thousand queues of twenty, and of the long one as many as may be counted.
+        with reading_at_most(plans, 25_000 + 30_000):
+            first, second = await storage.backlog.longest(2, max_counted=30_000)
+        assert (first.webhook_id, first.environment_id) == (DEAD, ENVIRONMENT)
+        assert (first.waiting, first.is_exact) == (30_000, False)
+        assert second.is_exact
 
 
 async def test_taking_from_a_million_costs_what_is_taken(

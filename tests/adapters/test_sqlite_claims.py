@@ -114,6 +114,25 @@ async def test_taking_from_a_hundred_thousand_costs_what_is_taken(
     assert await _work(_claim(storage, limit=50), steps) <= few + 4
 
 
+async def test_looking_for_the_longest_queues_costs_what_may_be_counted(
+    counted: tuple[SqlStorage, Steps, ManualClock], tmp_path: Path
+) -> None:
+    storage, steps, clock = counted
+    dead, well = await _webhook(storage, clock, 1), await _webhook(storage, clock, 2)
+    _queue(database(tmp_path), well, 10)
+
+    async def look() -> int:
+        first, second = await storage.backlog.longest(2, max_counted=100)
+        assert (first.webhook_id, first.waiting, first.is_exact) == (dead.webhook_id, 100, False)
+        assert (second.webhook_id, second.waiting, second.is_exact) == (well.webhook_id, 10, True)
+        return 2
+
+    _queue(database(tmp_path), dead, 1_000)
+    few = await _work(look(), steps)
+    _queue(database(tmp_path), dead, MANY)
+    assert await _work(look(), steps) <= few + 3
+
+
 async def _work(claiming: Awaitable[int], steps: Steps) -> int:
     """Return the work of a claim that finds something."""
     steps.hundreds = 0

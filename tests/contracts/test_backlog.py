@@ -1,6 +1,7 @@
 """What every storage says of what waits in it."""
 
 from datetime import timedelta
+from uuid import UUID
 
 from notification_core.model.delivery import Retry
 from notification_core.model.webhook import FOREVER
@@ -64,6 +65,46 @@ async def test_counting_stops_at_its_bounds(harness: Harness) -> None:
         await harness.publish(await harness.webhook(), 4)
     size = await harness.storage.backlog.size(max_counted=10, max_webhooks=2)
     assert (size.waiting, size.webhooks) == (10, 2)
+
+
+async def _longest(
+    harness: Harness, limit: int = 10, **bounds: int
+) -> list[tuple[UUID, int, bool]]:
+    queues = await harness.storage.backlog.longest(limit, **bounds)
+    assert {one.environment_id for one in queues} <= {harness.environment_id}
+    return [(one.webhook_id, one.waiting, one.is_exact) for one in queues]
+
+
+async def test_the_longest_queues_come_first_with_their_lengths(harness: Harness) -> None:
+    assert await _longest(harness) == []
+    a, b, c = [(await harness.webhook()).webhook_id for _ in range(3)]
+    for webhook_id, length in ((a, 2), (b, 5), (c, 1)):
+        webhook = await harness.storage.webhooks.get(harness.environment_id, webhook_id)
+        await harness.publish(webhook, length)
+    assert await _longest(harness) == [(b, 5, True), (a, 2, True), (c, 1, True)]
+    assert await _longest(harness, 2) == [(b, 5, True), (a, 2, True)]
+    assert await _longest(harness, max_counted=6) == [(b, 5, True), (a, 2, True), (c, 1, True)]
+    assert len(await _longest(harness, max_webhooks=2)) == 2
+    paused = await harness.storage.webhooks.get(harness.environment_id, c)
+    await harness.change(paused, disabled_until=FOREVER)
+    await harness.publish(paused, 8)
+    assert await _longest(harness, 1) == [(c, 9, True)]
+
+
+async def test_a_queue_is_counted_to_a_bound(harness: Harness) -> None:
+    webhook = await harness.webhook()
+    await harness.publish(webhook, 4)
+    assert await _longest(harness, max_counted=4) == [(webhook.webhook_id, 4, False)]
+    assert await _longest(harness, max_counted=5) == [(webhook.webhook_id, 4, True)]
+
+
+async def test_what_a_worker_has_taken_is_in_no_queue(harness: Harness) -> None:
+    webhook = await harness.webhook()
+    await harness.publish(webhook, 3)
+    claimed, *_ = (await harness.claim(limit=2)).deliveries
+    assert await _longest(harness) == [(webhook.webhook_id, 1, True)]
+    await harness.finish(claimed)
+    assert await _longest(harness) == [(webhook.webhook_id, 1, True)]
 
 
 async def test_the_queues_that_are_longer_than_a_bound_are_found(harness: Harness) -> None:

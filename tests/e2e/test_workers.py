@@ -94,6 +94,7 @@ async def test_two_workers_serve_one_port_and_are_told_of_as_one(
         }
         status = json.loads((await told(up, "status"))[1])
         assert len(status["workers"]) == 2
+        assert (status["failing_webhooks"], status["longest_queues"]) == ([], [])
         assert (status["waiting"], status["last_minute"]["succeeded"]) == (0, 40)
         for number in (1, 2):
             _, text = await told(up, f"debug/{number}/settings")

@@ -1,13 +1,19 @@
 """The backlog in memory."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from notification_adapters.memory.claims import is_alive
 from notification_adapters.memory.state import MemoryState
 from notification_core.model.delivery import TEST_WORKER
-from notification_core.ports.backlog import MAX_COUNTED, MAX_WEBHOOKS, Backlog, BacklogSize
+from notification_core.ports.backlog import (
+    MAX_COUNTED,
+    MAX_WEBHOOKS,
+    Backlog,
+    BacklogSize,
+    QueueLength,
+)
 from notification_core.ports.clock import Clock
 
 
@@ -43,6 +49,21 @@ class MemoryBacklog(Backlog):
             workers=frozenset(workers) - {TEST_WORKER},
             paused=sum(health.probes is not None for health in state.health.values()),
         )
+
+    async def longest(
+        self, limit: int, max_counted: int = MAX_COUNTED, max_webhooks: int = MAX_WEBHOOKS
+    ) -> Sequence[QueueLength]:
+        """Return the longest queues, the longest first."""
+        lengths = Counter(
+            (delivery.webhook_id, delivery.environment_id)
+            for delivery in self._state.deliveries.values()
+            if delivery.is_waiting
+        )
+        queues = [
+            QueueLength(environment_id, webhook_id, min(length, max_counted), length < max_counted)
+            for (webhook_id, environment_id), length in sorted(lengths.items())[:max_webhooks]
+        ]
+        return sorted(queues, key=lambda queue: queue.waiting, reverse=True)[:limit]
 
     async def longer_than(self, most: int) -> Collection[UUID]:
         """Return the webhooks for which more than so many deliveries wait."""

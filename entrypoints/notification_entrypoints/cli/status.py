@@ -1,7 +1,7 @@
 """``status``: backlog, workers and throughput, once or every second."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 
@@ -13,7 +13,7 @@ from rich.text import Text
 from notification_core.model.durations import format_duration
 from notification_entrypoints.cli.client import Api, ApiClient, ask, ops_option
 from notification_entrypoints.cli.options import examples
-from notification_entrypoints.cli.tables import object_lines
+from notification_entrypoints.cli.tables import Row, Rows, object_lines
 from notification_entrypoints.cli.terminal import json_option, output, print_json, run, style
 from notification_entrypoints.commands.exit_codes import ApiUnavailable
 
@@ -32,6 +32,20 @@ class _LastMinute(msgspec.Struct):
         return f"{count:,} ({count / max(self.seconds, 1):,.1f}/s)"
 
 
+class _FailingWebhook(msgspec.Struct):
+    environment_id: str
+    webhook_id: str
+    failed: int
+    succeeded: int
+
+
+class _LongQueue(msgspec.Struct):
+    environment_id: str
+    webhook_id: str
+    waiting: int
+    waiting_is_exact: bool
+
+
 class _Status(msgspec.Struct):
     waiting: int
     waiting_is_exact: bool
@@ -42,6 +56,8 @@ class _Status(msgspec.Struct):
     workers: list[str]
     dispatching: bool
     last_minute: _LastMinute
+    failing_webhooks: list[_FailingWebhook] = []
+    longest_queues: list[_LongQueue] = []
 
 
 @click.command("status", epilog=examples("status", "status --watch", "status --json | jq .waiting"))
@@ -51,7 +67,9 @@ class _Status(msgspec.Struct):
 def command(ops: Api, *, watch: bool, as_json: bool) -> None:
     """Show the backlog, the workers, and the throughput of the last minute.
 
-    Counts stop at 100,000. With --json --watch an object is printed every second.
+    Also the ten webhooks of which most attempts have failed within an hour, and the ten for which
+    most deliveries wait, as of the last ten seconds. Counts stop at 100,000. With --json --watch
+    an object is printed every second.
     """
     if not watch:
         response = run(ask(ops, "GET", "/status"))
@@ -100,4 +118,29 @@ def _shown(response: bytes) -> Text:
         "": f"{done.rate(done.succeeded)} attempts succeeded",
         " ": f"{done.rate(done.failed)} failed, {done.interrupted:,} interrupted",
     }
-    return Text("\n").join(object_lines(shown, style()))
+    lines = [*object_lines(shown, style()), *_failing(status), *_longest(status)]
+    return Text("\n").join(lines)
+
+
+def _failing(status: _Status) -> Iterator[Text]:
+    columns = ("webhook_id", "environment_id", "failed", "succeeded")
+    rows = [[getattr(one, name) for name in columns] for one in status.failing_webhooks]
+    yield from _table("Failing most, within an hour", columns, rows)
+
+
+def _longest(status: _Status) -> Iterator[Text]:
+    columns = ("webhook_id", "environment_id", "waiting")
+    rows = [
+        (
+            one.webhook_id,
+            one.environment_id,
+            one.waiting if one.waiting_is_exact else f"{one.waiting}+",
+        )
+        for one in status.longest_queues
+    ]
+    yield from _table("Longest queues", columns, rows)
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Iterator[Text]:
+    if rows:
+        yield from (Text(), Text(title, style="bold"), *Rows(columns, style()).lines(rows))

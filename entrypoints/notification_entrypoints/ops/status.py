@@ -2,12 +2,13 @@
 
 What waits is measured in the storage: counts stop at 100,000 and are read from the index of what
 waits alone, so that it costs some milliseconds with a million rows as well. It is measured once a
-second at most, however many ask. What was done in the last minute is this process's own.
+second at most, however many ask. What was done in the last minute is this process's own. The
+webhooks that need a look are named, unless ``?webhooks=no`` leaves them out.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 from aiohttp import hdrs, web
@@ -17,6 +18,9 @@ from notification_core.errors import StorageUnavailable
 from notification_core.model.delivery import AttemptOutcome
 from notification_core.ports.backlog import MAX_COUNTED, Backlog, BacklogSize
 from notification_entrypoints.observability.rate_window import EVENTS, LastMinute
+from notification_entrypoints.ops.webhook_ranking import WebhookRanking
+
+STATUS_WITHOUT_WEBHOOKS: Final = "/status?webhooks=no"
 
 _FRESH_SECONDS = 1.0
 _NO_STORE = {hdrs.CACHE_CONTROL: "no-store"}
@@ -25,8 +29,11 @@ _NO_STORE = {hdrs.CACHE_CONTROL: "no-store"}
 class StatusSource(Protocol):
     """The status of the system."""
 
-    async def read(self) -> Mapping[str, object]:
-        """Return the report; raise :class:`StorageUnavailable` if it is unknown."""
+    async def read(self, *, with_webhooks: bool) -> Mapping[str, object]:
+        """Return the report, with the webhooks that need a look or without them.
+
+        Raises :class:`StorageUnavailable` if it is unknown.
+        """
 
 
 @frozen
@@ -43,6 +50,7 @@ class StatusReport(StatusSource):
     monotonic: Callable[[], float]
     _worker: Callable[[], UUID | None] = field(default=lambda: None, init=False)
     _backlog: Backlog | None = field(default=None, init=False)
+    _ranking: WebhookRanking | None = field(default=None, init=False)
     _measured: _Measured | None = field(default=None, init=False)
     _turn: asyncio.Lock = field(factory=asyncio.Lock, init=False)
 
@@ -51,14 +59,17 @@ class StatusReport(StatusSource):
         """Who sends here now."""
         return self._worker()
 
-    def opened(self, backlog: Backlog, worker: Callable[[], UUID | None]) -> None:
+    def opened(
+        self, backlog: Backlog, ranking: WebhookRanking, worker: Callable[[], UUID | None]
+    ) -> None:
         """Measure this storage from now on."""
-        self._backlog, self._worker = backlog, worker
+        self._backlog, self._ranking, self._worker = backlog, ranking, worker
 
-    async def read(self) -> Mapping[str, object]:
+    async def read(self, *, with_webhooks: bool) -> Mapping[str, object]:
         """Return the report; raise :class:`StorageUnavailable`, also as long as none is open."""
         size = await self.size()
         oldest = size.oldest_due
+        ranked = await self._ranking.read() if self._ranking and with_webhooks else {}
         return {
             "waiting": size.waiting,
             "waiting_is_exact": size.waiting < MAX_COUNTED,
@@ -72,6 +83,7 @@ class StatusReport(StatusSource):
                 **{name: self.done.total(name) for name in (EVENTS, *AttemptOutcome)},
                 "seconds": round(self.done.seconds, 1),
             },
+            **ranked,
         }
 
     async def size(self, at_most_old: float = _FRESH_SECONDS) -> BacklogSize:
@@ -91,7 +103,8 @@ class StatusReport(StatusSource):
 def add_status_page(app: web.Application, report: StatusSource) -> None:
     """Serve the report at ``/status``."""
 
-    async def status(_: web.Request) -> web.Response:
-        return web.json_response(await report.read(), headers=_NO_STORE)
+    async def status(request: web.Request) -> web.Response:
+        with_webhooks = request.query.get("webhooks") != "no"
+        return web.json_response(await report.read(with_webhooks=with_webhooks), headers=_NO_STORE)
 
     app.router.add_get("/status", status)

@@ -27,6 +27,7 @@ from notification_entrypoints.observability.logging_observer import LoggingObser
 from notification_entrypoints.ops.debug import add_debug_pages
 from notification_entrypoints.ops.server import Check, Info, Readiness, ops_app
 from notification_entrypoints.ops.status import StatusReport, add_status_page
+from notification_entrypoints.ops.webhook_ranking import WebhookRanking
 from notification_entrypoints.serving.background import in_background
 from notification_entrypoints.serving.gc_tuning import collect_rarely
 from notification_entrypoints.serving.http_server import (
@@ -162,7 +163,10 @@ class ServerProcess:
         self._shown |= shown
         if dispatcher:
             self._shown["sending"] = dispatcher.check
-        self._status.opened(storage.backlog, lambda: dispatcher.worker if dispatcher else None)
+        ranking = WebhookRanking(storage.backlog, storage.statistics, self._clock)
+        self._status.opened(
+            storage.backlog, ranking, lambda: dispatcher.worker if dispatcher else None
+        )
         self.observer.observe_storage(partial(self._status.size, _MEASURED_SECONDS))
         if storage.max_transactions is not None:
             count = lambda: storage.open_transactions  # noqa: E731 - one line

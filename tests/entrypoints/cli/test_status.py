@@ -49,6 +49,36 @@ def test_people_see_whether_it_keeps_up(ops: FakeApi, capsys: Output) -> None:
     )
 
 
+def test_the_webhooks_that_need_a_look_are_named(
+    ops: FakeApi, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    ids = {"environment_id": "019aa5b0-0000-7000-8000-00000000000e"}
+    webhooks = [f"019aa5b0-0000-7000-8000-00000000000{number}" for number in (1, 2)]
+    failing = [{**ids, "webhook_id": webhooks[0], "failed": 1200, "succeeded": 3}]
+    longest = [
+        {**ids, "webhook_id": webhooks[1], "waiting": 100000, "waiting_is_exact": False},
+        {**ids, "webhook_id": webhooks[0], "waiting": 12, "waiting_is_exact": True},
+    ]
+    lists = {"failing_webhooks": failing, "longest_queues": longest}
+    ops.responds("GET", "/status", (200, STATUS | lists))
+    assert main(["status"]) == 0
+    _, *told = capsys.readouterr().out.split("\n\n")
+    assert [part.splitlines() for part in told] == [
+        [
+            "Failing most, within an hour",
+            f"{'webhook_id':36}  {'environment_id':36}  failed  succeeded",
+            f"{webhooks[0]}  {ids['environment_id']}    1200          3",
+        ],
+        [
+            "Longest queues",
+            f"{'webhook_id':36}  {'environment_id':36}  waiting",
+            f"{webhooks[1]}  {ids['environment_id']}  100000+",
+            f"{webhooks[0]}  {ids['environment_id']}       12",
+        ],
+    ]
+
+
 def test_a_count_that_was_cut_and_an_idle_system_are_told(ops: FakeApi, capsys: Output) -> None:
     other = {"waiting_is_exact": False, "oldest_due_seconds": None, "dispatching": False}
     ops.responds("GET", "/status", (200, STATUS | other))

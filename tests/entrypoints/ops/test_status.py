@@ -1,7 +1,7 @@
 """``/status``: what the ops server says of how the system keeps up."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -12,16 +12,31 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from attrs import define, field
 
+from notification_adapters.memory import ManualClock
+from notification_adapters.memory.state import MemoryState
+from notification_adapters.memory.statistics import MemoryStatisticsStore
 from notification_core.errors import StorageUnavailable
 from notification_core.model.delivery import AttemptOutcome, ErrorCode
 from notification_core.model.event import Source
-from notification_core.ports.backlog import MAX_COUNTED, MAX_WEBHOOKS, Backlog, BacklogSize
+from notification_core.ports.backlog import (
+    MAX_COUNTED,
+    MAX_WEBHOOKS,
+    Backlog,
+    BacklogSize,
+    QueueLength,
+)
 from notification_entrypoints.observability.logging_observer import LoggingObserver
 from notification_entrypoints.observability.rate_window import LastMinute
 from notification_entrypoints.ops.server import Info, Readiness, ops_app
-from notification_entrypoints.ops.status import StatusReport, add_status_page
+from notification_entrypoints.ops.status import (
+    STATUS_WITHOUT_WEBHOOKS,
+    StatusReport,
+    add_status_page,
+)
+from notification_entrypoints.ops.webhook_ranking import RANKINGS, WebhookRanking
 
-WORKER = uuid4()
+WORKER, ENVIRONMENT, WEBHOOK = uuid4(), uuid4(), uuid4()
+IDS = {"environment_id": str(ENVIRONMENT), "webhook_id": str(WEBHOOK)}
 
 Client = TestClient[web.Request, web.Application]
 
@@ -40,6 +55,8 @@ class Measured(Backlog):
 
     size_now: BacklogSize | None = field(factory=lambda: BacklogSize(0, 0, 0, {}, ()))
     asked: int = 0
+    ranked: int = 0
+    looking: int = 0
 
     async def size(
         self, max_counted: int = MAX_COUNTED, max_webhooks: int = MAX_WEBHOOKS
@@ -49,6 +66,17 @@ class Measured(Backlog):
         if self.size_now is None:
             raise StorageUnavailable("the disk is gone")
         return self.size_now
+
+    async def longest(
+        self, limit: int, max_counted: int = MAX_COUNTED, max_webhooks: int = MAX_WEBHOOKS
+    ) -> Sequence[QueueLength]:
+        assert (limit, max_counted, max_webhooks) == (10, MAX_COUNTED, MAX_WEBHOOKS)
+        self.ranked += 1
+        self.looking += 1
+        assert self.looking == 1, "two looks at the same time"
+        await asyncio.sleep(0)
+        self.looking -= 1
+        return [QueueLength(ENVIRONMENT, WEBHOOK, 7, is_exact=False)]
 
     async def longer_than(self, most: int) -> Collection[UUID]:
         raise AssertionError(most)
@@ -60,13 +88,24 @@ class Ops:
     backlog: Measured = field(factory=Measured)
     watch: LoggingObserver = field(init=False)
     report: StatusReport = field(init=False)
+    state: MemoryState = field(factory=MemoryState)
+    clock: ManualClock = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.watch = LoggingObserver("1", "", self.time)
         self.report = StatusReport(self.watch.last_minute, self.time)
 
     def opened(self, worker: UUID | None = WORKER) -> None:
-        self.report.opened(self.backlog, lambda: worker)
+        clock = ManualClock()
+        self.state.counts(ENVIRONMENT, WEBHOOK, clock.now()).attempts.update(
+            {AttemptOutcome.FAILED: 3, AttemptOutcome.SUCCEEDED: 1}
+        )
+        long_ago = clock.now() - timedelta(hours=2)
+        counts = self.state.counts(ENVIRONMENT, uuid4(), long_ago)
+        counts.attempts[AttemptOutcome.FAILED] = 9
+        self.clock = clock
+        ranking = WebhookRanking(self.backlog, MemoryStatisticsStore(self.state), clock)
+        self.report.opened(self.backlog, ranking, lambda: worker)
 
 
 @pytest.fixture
@@ -107,6 +146,8 @@ async def test_tells_what_waits_and_who_works(ops: Ops, client: Client) -> None:
         "last_minute": {
             "events": 0, "succeeded": 0, "failed": 0, "interrupted": 0, "seconds": 7.0,
         },
+        "failing_webhooks": [{**IDS, "failed": 3, "succeeded": 1}],
+        "longest_queues": [{**IDS, "waiting": 7, "waiting_is_exact": False}],
     }  # fmt: skip
 
 
@@ -165,6 +206,31 @@ async def test_the_storage_is_asked_once_a_second_however_many_ask(
     ops.time.now += 1
     await status(client)
     assert ops.backlog.asked == 2
+
+
+async def test_the_webhooks_are_looked_for_every_ten_seconds_at_most(
+    ops: Ops, client: Client
+) -> None:
+    ops.opened()
+    await asyncio.gather(*(status(client) for _ in range(5)))
+    assert ops.backlog.ranked == 1
+    await ops.clock.advance(9)
+    await status(client)
+    assert ops.backlog.ranked == 1
+    await ops.clock.advance(2)
+    await status(client)
+    assert ops.backlog.ranked == 2
+
+
+async def test_who_does_not_want_the_webhooks_does_not_have_them_looked_for(
+    ops: Ops, client: Client
+) -> None:
+    ops.opened()
+    async with client.get(STATUS_WITHOUT_WEBHOOKS) as response:
+        told = await response.json()
+    assert "waiting" in told
+    assert not told.keys() & set(RANKINGS)
+    assert ops.backlog.ranked == 0
 
 
 async def test_while_it_starts_or_storage_is_away_it_says_so(ops: Ops, client: Client) -> None:

@@ -1,7 +1,7 @@
 """Full queues: estimated beside the hot path, and what is known stands while storage is away."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 import pytest
@@ -9,7 +9,13 @@ import pytest
 from notification_adapters.memory import ManualClock
 from notification_core.errors import StorageUnavailable
 from notification_core.ingest.full_queues import ESTIMATED_EVERY, FullQueueMonitor
-from notification_core.ports.backlog import MAX_COUNTED, MAX_WEBHOOKS, Backlog, BacklogSize
+from notification_core.ports.backlog import (
+    MAX_COUNTED,
+    MAX_WEBHOOKS,
+    Backlog,
+    BacklogSize,
+    QueueLength,
+)
 from tests.support.observers import RecordingObserver
 from tests.support.samples import an_id
 
@@ -29,6 +35,11 @@ class Queues(Backlog):
     async def size(
         self, max_counted: int = MAX_COUNTED, max_webhooks: int = MAX_WEBHOOKS
     ) -> BacklogSize:
+        raise NotImplementedError
+
+    async def longest(
+        self, limit: int, max_counted: int = MAX_COUNTED, max_webhooks: int = MAX_WEBHOOKS
+    ) -> Sequence[QueueLength]:
         raise NotImplementedError
 
     async def longer_than(self, most: int) -> Collection[UUID]:

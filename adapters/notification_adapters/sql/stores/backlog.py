@@ -1,6 +1,7 @@
 """The backlog of a SQL database, read from the partial indexes alone."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
+from typing import Final
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -8,10 +9,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.stores.health_rows import IS_PAUSED
-from notification_adapters.sql.tables import WAITING, deliveries, webhook_health
-from notification_core.ports.backlog import MAX_COUNTED, MAX_WEBHOOKS, Backlog, BacklogSize
+from notification_adapters.sql.tables import WAITING, deliveries, webhook_health, webhooks
+from notification_core.ports.backlog import (
+    MAX_COUNTED,
+    MAX_WEBHOOKS,
+    Backlog,
+    BacklogSize,
+    QueueLength,
+)
 
-_QUEUES_AT_ONCE = 1_000
+_QUEUES_AT_ONCE: Final = 1_000
+_PASSES: Final = 3
 _PAUSED = sa.select(sa.func.count(webhook_health.c.webhook_id)).where(IS_PAUSED)
 
 
@@ -44,6 +52,28 @@ class SqlBacklog(Backlog):
             paused=paused,
         )
 
+    async def longest(
+        self, limit: int, max_counted: int = MAX_COUNTED, max_webhooks: int = MAX_WEBHOOKS
+    ) -> Sequence[QueueLength]:
+        """Return the longest queues, the longest first."""
+        lengths: dict[UUID, QueueLength] = {}
+        async with self._database.read_transaction() as connection:
+            scan = self._database.dialect.scan_queues
+            _, _, queues = await scan(connection, None, max_webhooks)
+            uncounted, former = [queue.webhook_id for queue in queues], 0
+            for _ in range(_PASSES):
+                # Each is counted to its share, so that all together read no more than one may;
+                # those that were cut share again, without the short ones.
+                share = max(1, max_counted // max(1, len(uncounted)))
+                if not uncounted or share == former:
+                    break
+                former = share
+                counted = await _count(connection, uncounted, share)
+                lengths |= {queue.webhook_id: queue for queue in counted}
+                uncounted = [queue.webhook_id for queue in counted if not queue.is_exact]
+        by_length = sorted(lengths.values(), key=lambda queue: (-queue.waiting, queue.webhook_id))
+        return by_length[:limit]
+
     async def longer_than(self, most: int) -> Collection[UUID]:
         """Return the webhooks for which more than so many deliveries wait."""
         async with self._database.read_transaction() as connection:
@@ -68,6 +98,29 @@ class SqlBacklog(Backlog):
             for queue in queues:
                 yield queue.webhook_id
             after = queues[-1].webhook_id
+
+
+async def _count(
+    connection: AsyncConnection, webhook_ids: Sequence[UUID], most: int
+) -> Sequence[QueueLength]:
+    """Count the queue of each webhook, at most so many of one."""
+    queue = (
+        sa.select(deliveries.c.webhook_id)
+        .where(deliveries.c.webhook_id == webhooks.c.webhook_id, WAITING)
+        # The same: by this order only the index of what waits will do.
+        .order_by(deliveries.c.webhook_id, deliveries.c.due_at)
+        .limit(most)
+        .correlate(webhooks)
+        .subquery()
+    )
+    length = sa.select(sa.func.count()).select_from(queue).scalar_subquery()
+    lengths = sa.select(webhooks.c.environment_id, webhooks.c.webhook_id, length)
+    counted: list[QueueLength] = []
+    for start in range(0, len(webhook_ids), _QUEUES_AT_ONCE):
+        some = webhooks.c.webhook_id.in_(webhook_ids[start : start + _QUEUES_AT_ONCE])
+        for environment_id, webhook_id, waiting in await connection.execute(lengths.where(some)):
+            counted.append(QueueLength(environment_id, webhook_id, waiting, waiting < most))
+    return counted
 
 
 async def _is_longer(connection: AsyncConnection, webhook_id: UUID, most: int) -> bool:

@@ -7,7 +7,7 @@ it only shows, such as how much it has in hand, goes with it.
 import asyncio
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import hdrs, web
 from attrs import define, field, frozen
@@ -19,7 +19,8 @@ from notification_core.errors import StorageUnavailable
 from notification_entrypoints.config.settings import Settings
 from notification_entrypoints.observability.metrics import SHARED_GAUGES, Metrics
 from notification_entrypoints.ops.server import OK, Health, HealthSource, MetricsSource
-from notification_entrypoints.ops.status import StatusSource
+from notification_entrypoints.ops.status import STATUS_WITHOUT_WEBHOOKS, StatusSource
+from notification_entrypoints.ops.webhook_ranking import RANKINGS
 from notification_entrypoints.process.supervisor.supervised_worker import SupervisedWorker
 
 COLLECT_SECONDS: Final = 5.0
@@ -198,12 +199,15 @@ class WorkerPoolStatus(StatusSource):
 
     workers: Sequence[SupervisedWorker]
 
-    async def read(self) -> Mapping[str, object]:
+    async def read(self, *, with_webhooks: bool) -> Mapping[str, object]:
         """Return the sums; raise :class:`StorageUnavailable` where no worker responds."""
-        responses = await asyncio.gather(*(worker.ask("/status") for worker in self.workers))
-        reports = [
-            json.loads(response.body) for response in responses if response and response.is_ok
-        ]
+        reports: list[Mapping[str, Any]] = []
+        unasked = [*self.workers]
+        while unasked and not reports:
+            # A single one looks for the webhooks that need a look.
+            path = "/status" if with_webhooks else STATUS_WITHOUT_WEBHOOKS
+            reports += await _reports([unasked.pop(0)], path)
+        reports += await _reports(unasked, STATUS_WITHOUT_WEBHOOKS)
         if not reports:
             raise StorageUnavailable("No worker answers: see /readyz.")
         # All look at one storage, but each has done something else.
@@ -222,7 +226,14 @@ class WorkerPoolStatus(StatusSource):
                 **{name: sum(minute[name] for minute in last_minutes) for name in last_minutes[0]},
                 "seconds": max(minute["seconds"] for minute in last_minutes),
             },
+            **{name: reports[0][name] for name in RANKINGS if name in reports[0]},
         }
+
+
+async def _reports(workers: Sequence[SupervisedWorker], path: str) -> Sequence[Mapping[str, Any]]:
+    """Return the reports of the workers that respond."""
+    responses = await asyncio.gather(*(worker.ask(path) for worker in workers))
+    return [json.loads(response.body) for response in responses if response and response.is_ok]
 
 
 def add_debug_proxy(
