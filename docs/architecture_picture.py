@@ -26,6 +26,7 @@ ROWS: Mapping[str, Sequence[Mapping[str, int]]] = {
         {"cli": 330, "embedded": 700},
         {"commands": 330},
         {"process": 330},
+        {"console": 480},
         {"ops": 190, "api": 480},
         {"bootstrap": 480},
         {"config": 190, "observability": 480, "serving": 700},

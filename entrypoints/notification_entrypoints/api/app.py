@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from notification_entrypoints.api.edge import OriginPolicy, edge
-from notification_entrypoints.api.endpoint import Endpoint, Timeouts
+from notification_entrypoints.api.endpoint import ENDPOINTS, Endpoint, Timeouts
 from notification_entrypoints.api.http.allowed_methods import path_pattern, tell_methods
 from notification_entrypoints.api.http.requests import BodyMemory
 from notification_entrypoints.api.openapi.document import load_document
@@ -41,7 +41,9 @@ def api_app(
     memory = BodyMemory(settings.api.server_max_buffered)
     timeouts = Timeouts(settings.api.server_read_timeout, settings.api.server_write_timeout)
     endpoints = [
-        Endpoint(operation, by_operation[operation.operation_id], timeouts, access, memory)
+        Endpoint(
+            operation, by_operation[operation.operation_id], timeouts, access, memory, app.router
+        )
         for operation in document.operations
     ]
     # Routes are tried in their order: the hot path comes first.
@@ -52,6 +54,7 @@ def api_app(
         if operation.method == "GET":
             # The same without its body, which aiohttp leaves away.
             app.router.add_route("HEAD", path, endpoint.handle)
+    app[ENDPOINTS] = {endpoint.operation.operation_id: endpoint for endpoint in endpoints}
     add_reference_page(app, prefix)
     tell_methods(app)
     return app

@@ -6,7 +6,7 @@ all responses what browsers and caches are to know of them. Both are said here, 
 
 import logging
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -35,6 +35,9 @@ from notification_entrypoints.api.security.authorization import CALLER, is_admin
 from notification_entrypoints.bootstrap.application import Application
 from notification_entrypoints.config.parsers import is_loopback
 from notification_entrypoints.observability.logs import UNAVAILABLE
+
+ERROR_PAGE: web.AppKey[Callable[[web.Request, Exception], web.Response]] = web.AppKey("errors")
+"""What an application below this edge shows to people instead of the one shape of errors."""
 
 _log = logging.getLogger(__name__)
 _log_unavailable = logging.getLogger(UNAVAILABLE)
@@ -157,9 +160,13 @@ def edge(application: Application, origin_policy: OriginPolicy) -> Middleware:
             response.headers[_GIVEN_ID] = request_id
         except Exception as error:  # noqa: BLE001 - whatever it was, it is answered in the one shape
             debug = with_debug and _may_see_causes(request, origin_policy)
-            response = error_response(
-                error, request_id, debug=debug, as_problem_details=accepts_problem_details(request)
-            )
+            if page := request.match_info.apps[-1].get(ERROR_PAGE):
+                response = page(request, error)
+            else:
+                as_details = accepts_problem_details(request)
+                response = error_response(
+                    error, request_id, debug=debug, as_problem_details=as_details
+                )
             _tell_operator(error, request_id, response.status)
         if isinstance(response, web.Response):
             body = response.body if isinstance(response.body, bytes) else b""

@@ -1,9 +1,14 @@
-"""One call of one operation: validated by the document, then handed to what answers it."""
+"""One call of one operation: validated by the document, then handed to what answers it.
+
+A call comes as an HTTP request (:meth:`Endpoint.handle`), or from the console, which has read what
+it wants of a request of its own (:meth:`Endpoint.call`). Both pass the same checks.
+"""
 
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from types import MappingProxyType
 from uuid import UUID
 
 from aiohttp import hdrs, web
@@ -16,6 +21,7 @@ from notification_entrypoints.api.http.requests import (
     BodyMemory,
     BodyShare,
     Parameters,
+    RequestHead,
     parse_object,
     read_body,
     read_parameters,
@@ -30,6 +36,7 @@ MAX_EVENTS_BYTES = 16 * 1024 * 1024
 MAX_BODY_BYTES = 128 * 1024
 """The most that is read of any other body."""
 
+_NO_FIELDS: Mapping[str, object] = MappingProxyType({})
 OK, CREATED, ACCEPTED, NO_CONTENT, NOT_MODIFIED = 200, 201, 202, 204, 304
 
 Validator = Callable[[Mapping[str, object]], Sequence[Detail]]
@@ -37,12 +44,15 @@ Validator = Callable[[Mapping[str, object]], Sequence[Detail]]
 
 @frozen
 class ApiCall:
-    """A request that may be answered: its ``body`` as it came, and its ``fields`` once validated.
+    """A call that may be answered: its ``body`` as it came, and its ``fields`` once validated.
 
-    ``environment`` is the one that its path leads into, which is the caller's.
+    ``environment`` is the one that its path leads into, which is the caller's. ``request`` is what
+    it came by, for its address, its id and its trace; what is asked for is in the ``head`` alone.
     """
 
     request: web.Request
+    head: RequestHead
+    router: web.UrlDispatcher = field(repr=False)
     caller: Caller
     operation_id: str
     environment: UUID | None
@@ -54,13 +64,13 @@ class ApiCall:
     def environment_id(self) -> UUID:
         """The environment that the call is about; LookupError for an operation without one."""
         if self.environment is None:
-            raise LookupError(self.request.path)
+            raise LookupError(self.operation_id)
         return self.environment
 
     def path_of(self, operation_id: str, **ids: UUID) -> str:
         """Return the path of another operation, on the things with these ids."""
         named = {name: str(value) for name, value in ids.items()}
-        return str(self.request.app.router[operation_id].url_for(**named))
+        return str(self.router[operation_id].url_for(**named))
 
 
 @frozen
@@ -91,28 +101,55 @@ class Timeouts:
 
 @frozen
 class Endpoint:
-    """An operation with its handler: what a route leads to."""
+    """An operation with its handler: what a route of the ``router`` leads to."""
 
     operation: Operation
     handler: Handler
     timeouts: Timeouts
     access: Access
     memory: BodyMemory
+    router: web.UrlDispatcher = field(repr=False)
 
     async def handle(self, request: web.Request) -> web.Response:
         """Validate a request and answer it; raise :class:`RequestRefused` where it is refused."""
         share = BodyShare(self.memory)
-        longest = (self.timeouts.write + self.handler.extra_timeout).total_seconds()
+        longest = self._longest
         try:
             async with asyncio.timeout(longest) as limit:
-                return await self.handler.respond(await self._call(request, limit, longest, share))
+                return await self.handler.respond(await self._read(request, limit, longest, share))
         except TimeoutError as error:
             raise RequestRefused(Problem.TOO_SLOW) from error
         finally:
             if share.used:
                 share.release()
 
-    async def _call(
+    async def call(
+        self, request: web.Request, caller: Caller, head: RequestHead, body: bytes | None = None
+    ) -> web.Response:
+        """Answer a call that a ``request`` to somebody else leads to, as one by HTTP is answered.
+
+        Its caller is known. Raises what :meth:`handle` does.
+        """
+        try:
+            async with asyncio.timeout(self._longest):
+                self.access.permit(request, caller, self.operation.rule)
+                parameters, environment_id = await self._address(caller, head)
+                fields = _NO_FIELDS if body is None else self._fields(body)
+                return await self.handler.respond(
+                    ApiCall(
+                        *(request, head, self.router, caller, self.operation.operation_id),
+                        *(environment_id, parameters, body or b"", fields),
+                    )
+                )
+        except TimeoutError as error:
+            raise RequestRefused(Problem.TOO_SLOW) from error
+
+    @property
+    def _longest(self) -> float:
+        """How many seconds a response may take."""
+        return (self.timeouts.write + self.handler.extra_timeout).total_seconds()
+
+    async def _read(
         self, request: web.Request, limit: asyncio.Timeout, longest: float, share: BodyShare
     ) -> ApiCall:
         """Check who calls, and where, and then what: no body is read of somebody who may not."""
@@ -122,10 +159,9 @@ class Endpoint:
         # Nearly every caller sends one of these, or nothing.
         if operation.responses and accept != "*/*" and accept not in operation.responses:
             check_accepted(request, operation.responses)
-        parameters = read_parameters(request, operation.parameters)
-        environment_id = await self.access.environment(caller, operation.rule, parameters.values)
-        body: bytes = b""
-        fields: Mapping[str, object] = {}
+        head = RequestHead(request.method, request.rel_url, request.headers, request.match_info)
+        parameters, environment_id = await self._address(caller, head)
+        body, fields = b"", _NO_FIELDS
         if operation.body and (operation.body_required or request.body_exists):
             most = MAX_EVENTS_BYTES if handler.parses_body else MAX_BODY_BYTES
             has_arrived = request.content.is_eof()
@@ -138,12 +174,30 @@ class Endpoint:
             )
             if not has_arrived:
                 limit.reschedule(asyncio.get_running_loop().time() + longest)
-            if not handler.parses_body:
-                fields = parse_object(body)
-            if not (handler.parses_body or handler.is_merge_patch):
-                check_fields(fields, operation.body, handler.validate)
-        name = operation.operation_id
-        return ApiCall(request, caller, name, environment_id, parameters, body, fields)
+            fields = self._fields(body)
+        return ApiCall(
+            *(request, head, self.router, caller, operation.operation_id),
+            *(environment_id, parameters, body, fields),
+        )
+
+    async def _address(self, caller: Caller, head: RequestHead) -> tuple[Parameters, UUID | None]:
+        """Return the parameters of a call, and the environment that it leads into."""
+        parameters = read_parameters(head, self.operation.parameters)
+        rule = self.operation.rule
+        return parameters, await self.access.environment(caller, rule, parameters.values)
+
+    def _fields(self, body: bytes) -> Mapping[str, object]:
+        """Return the fields of a body, checked unless the handler does that itself."""
+        if self.handler.parses_body:
+            return _NO_FIELDS
+        fields = parse_object(body)
+        if self.operation.body and not self.handler.is_merge_patch:
+            check_fields(fields, self.operation.body, self.handler.validate)
+        return fields
+
+
+ENDPOINTS: web.AppKey[Mapping[str, Endpoint]] = web.AppKey("endpoints")
+"""What answers each operation of an API, by its operationId."""
 
 
 def check_fields(fields: Mapping[str, object], schema: Schema, validate: Validator | None) -> None:

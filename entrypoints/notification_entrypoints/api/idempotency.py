@@ -82,7 +82,7 @@ class Idempotency:
         another process is answering is found in storage: of the two one has the effect, and the
         other one is answered as it was, or told that it is being answered.
         """
-        keys = call.request.headers.getall(HEADER, ())
+        keys = call.head.headers.getall(HEADER, ())
         if not keys and audited_subject is None:
             # Nothing is kept: what publishes is here, and pays for none of the functions below.
             return render(await effect(None))
@@ -96,7 +96,7 @@ class Idempotency:
             return render(await effect(audited))
         environment_id = call.environment_id
         request = _name(call, keys)
-        query = call.request.query_string.encode()
+        query = call.head.url.query_string.encode()
         fingerprint = hashlib.sha256(query + b"\0" + call.body).hexdigest()
 
         def records(outcome: _Outcome | None) -> RequestRecords:
@@ -136,7 +136,7 @@ def _name(call: ApiCall, keys: Sequence[str]) -> str:
     if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
         message = "Give one key of 1 to 255 visible ASCII characters, such as a UUID."
         raise RequestRefused(Problem.INVALID_PARAMETERS, details=[Detail(HEADER, message)])
-    parts = call.caller.name, call.request.method, call.request.path, keys[0]
+    parts = call.caller.name, call.head.method, call.head.url.path, keys[0]
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
 

@@ -52,7 +52,7 @@ class Paging:
         response = json_response(body)
         if after is not None:
             place = after.bytes if isinstance(after, UUID) else msgspec.msgpack.encode(after)
-            where = call.request.rel_url.update_query(cursor=self._cursor(call, place))
+            where = call.head.url.update_query(cursor=self._cursor(call, place))
             response.headers[hdrs.LINK] = f'<{where}>; rel="next"'
         return response
 
@@ -75,11 +75,11 @@ class Paging:
         return place
 
     def _cursor(self, call: ApiCall, place: bytes) -> str:
-        path, query = call.request.match_info, call.request.query
+        query = call.head.url.query
         # What tells the list of a call from every other one.
         parts = (
-            path.route.resource.canonical if path.route.resource else "",
-            sorted(path.items()),
+            call.router[call.operation_id].canonical,
+            sorted(call.head.path.items()),
             sorted({n: text for n, text in query.items() if n not in _NOT_OF_THE_LIST}.items()),
         )
         sealed = msgspec.json.encode(parts) + place

@@ -354,7 +354,7 @@ def _body(error: Exception, problem: Problem, request_id: str, *, debug: bool) -
         "error_code": problem.value.error_code,
         "http_code": problem.value.http_code,
         "internal_message": f"{type(error).__name__}: {error}" if debug else "",
-        "message": _message(error, problem),
+        "message": message_of(error, problem),
         "stacktrace": traceback.format_exception(error) if debug else [],
         "request_id": request_id,
     }
@@ -367,7 +367,7 @@ def _problem_details(error: Exception, problem: Problem, request_id: str) -> byt
         "type": f"urn:notification-management:error:{kind.error_code}",
         "title": kind.message,
         "status": kind.http_code,
-        "detail": _message(error, problem),
+        "detail": message_of(error, problem),
         "error_code": kind.error_code,
         "request_id": request_id,
     }
@@ -386,7 +386,7 @@ def _details(error: Exception) -> dict[str, object]:
     }
 
 
-def _message(error: Exception, problem: Problem) -> str:
+def message_of(error: Exception, problem: Problem) -> str:
     """Return the error's own sentence where it was written for the caller."""
     written_for_the_caller = (
         RequestRefused,

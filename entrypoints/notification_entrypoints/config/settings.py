@@ -102,6 +102,9 @@ class Settings:
     )
     api: ApiSettings = group(ApiSettings, lambda self: ApiSettings(server_host=self.pod_ip))
     ops: OpsSettings = group(OpsSettings, lambda self: OpsSettings(server_host=self.pod_ip))
+    console: bool = setting(
+        TRUTH, "true", "Serve the console, pages for people, at `/console/` of the API server."
+    )
     db: DbSettings = required_group(DbSettings)
     event: EventSettings = group(EventSettings, lambda _: EventSettings())
     retention: RetentionSettings = group(RetentionSettings, lambda _: RetentionSettings())

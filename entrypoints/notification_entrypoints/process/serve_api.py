@@ -20,6 +20,7 @@ from notification_entrypoints.api.http.connections import ConnectionLimit
 from notification_entrypoints.api.problems import Problem, RequestRefused, error_response
 from notification_entrypoints.bootstrap.application import Application
 from notification_entrypoints.config.parsers import Authentication
+from notification_entrypoints.console.app import add_console
 from notification_entrypoints.process.open_files import most_connections
 from notification_entrypoints.process.runtime import ServerProcess, api_bind
 from notification_entrypoints.serving.http_server import PatientProtocol, ProtocolRunner, listen_on
@@ -40,9 +41,10 @@ async def serve_api(application: Application, process: ServerProcess) -> AsyncIt
     settings = application.settings
     callers = api_callers(application)
     process.administrators.opened(callers)
-    runner = ApiRunner(
-        api_app(application, callers), application, max_connections=most_connections(settings)
-    )
+    app = api_app(application, callers)
+    if settings.console:
+        add_console(app, application)
+    runner = ApiRunner(app, application, max_connections=most_connections(settings))
     bind = api_bind(settings, shared=process.address is not None)
     async with listen_on(runner, bind) as url:
         yield url

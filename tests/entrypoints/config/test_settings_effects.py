@@ -68,6 +68,7 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "API_SERVER_HOST": "e2e/test_access.py::test_an_api_that_all_could_call_is_not_started",
     "API_SERVER_MAX_CONNECTIONS": "e2e/test_resources.py::test_idle_connections_make_room",
     "API_SERVER_PORT": "faults/test_stops.py::test_what_keeps_it_from_starting_is_said",
+    "CONSOLE": "entrypoints/console/test_console.py::test_it_can_be_turned_off",
     "DEBUG": "entrypoints/ops/test_debug.py::test_is_not_there_unless_asked_for",
     "OTEL_SDK_DISABLED": "entrypoints/bootstrap/test_tracer.py::test_it_is_on",
     "OTEL_TRACES_EXPORTER": "entrypoints/bootstrap/test_tracer.py::test_it_is_on",

@@ -9,12 +9,14 @@ import hashlib
 import re
 from collections.abc import Collection
 
-from aiohttp import hdrs, web
+from aiohttp import ETag, hdrs, web
+from multidict import CIMultiDictProxy
 
 from notification_core.model.read_models import WebhookView
 
 _ANY = "*"
 _TAG = re.compile("([0-9]{1,18})(?:-[0-9a-f]{16})?")
+_LISTED = re.compile(r'\s*(W/)?"([!#-}\x80-\xff]*)"\s*(?:,|$)')
 
 
 def tag_of(view: WebhookView) -> str:
@@ -32,11 +34,23 @@ def put_tag(response: web.Response, tag: str) -> None:
     response.headers[hdrs.ETAG] = f'"{tag}"'
 
 
-def expected_versions(request: web.Request) -> Collection[int] | None:
+def tags_in(headers: CIMultiDictProxy[str], name: str) -> Collection[ETag]:
+    """Return the tags that ``If-Match`` or ``If-None-Match`` names, up to what is none."""
+    text = headers.get(name, "").strip()
+    if text == _ANY:
+        return [ETag(_ANY)]
+    tags = []
+    while match := _LISTED.match(text):
+        tags.append(ETag(match[2], is_weak=match[1] is not None))
+        text = text[match.end() :]
+    return tags
+
+
+def expected_versions(headers: CIMultiDictProxy[str]) -> Collection[int] | None:
     """Return the versions that ``If-Match`` allows a change of; None where it allows any."""
-    if hdrs.IF_MATCH not in request.headers:
+    if hdrs.IF_MATCH not in headers:
         return None
-    tags = request.if_match or ()
+    tags = tags_in(headers, hdrs.IF_MATCH)
     if any(tag.value == _ANY for tag in tags):
         return None
     # A weak tag never matches here (RFC 9110, section 13.1.1).
@@ -44,7 +58,6 @@ def expected_versions(request: web.Request) -> Collection[int] | None:
     return {int(part[1]) for part in parts if part}
 
 
-def is_known(request: web.Request, tag: str) -> bool:
+def is_known(headers: CIMultiDictProxy[str], tag: str) -> bool:
     """Tell whether the caller has seen this state already, as ``If-None-Match`` says."""
-    tags = request.if_none_match
-    return tags is not None and any(other.value in {_ANY, tag} for other in tags)
+    return any(other.value in {_ANY, tag} for other in tags_in(headers, hdrs.IF_NONE_MATCH))

@@ -16,7 +16,9 @@ from uuid import UUID
 
 import msgspec
 from aiohttp import StreamReader, hdrs, web
-from attrs import define, frozen
+from attrs import define, field, frozen
+from multidict import CIMultiDictProxy, MultiMapping
+from yarl import URL
 
 from notification_adapters.event_formats.schema_errors import WHOLE, field_at
 from notification_adapters.event_formats.strict_json import MARKED, depth_error
@@ -66,14 +68,25 @@ class Parameters:
         return None if text is None else instant(text, zone)
 
 
-def read_parameters(request: web.Request, declared: Sequence[Parameter]) -> Parameters:
-    """Return the parameters of a request; raise :class:`RequestRefused` with all that is wrong."""
-    texts = dict(request.match_info)
+@frozen
+class RequestHead:
+    """What a call says besides its body: ``path`` are the texts that its path names things by."""
+
+    method: str
+    url: URL
+    headers: CIMultiDictProxy[str] = field(repr=False)
+    path: Mapping[str, str]
+
+
+def read_parameters(head: RequestHead, declared: Sequence[Parameter]) -> Parameters:
+    """Return the parameters of a call; raise :class:`RequestRefused` with all that is wrong."""
+    texts = dict(head.path)
     details: list[Detail] = []
     # Most requests have no query: they need not pay for looking into it.
-    if request.rel_url.raw_query_string:
-        texts |= request.query
-        details += _query_errors(request, declared)
+    if head.url.raw_query_string:
+        query = head.url.query
+        texts |= query
+        details += _query_errors(query, declared)
     values: dict[str, object] = {}
     for parameter in declared:
         if (text := texts.get(parameter.name)) is None:
@@ -94,14 +107,14 @@ def read_parameters(request: web.Request, declared: Sequence[Parameter]) -> Para
     return Parameters(values)
 
 
-def _query_errors(request: web.Request, declared: Sequence[Parameter]) -> Iterator[Detail]:
+def _query_errors(query: MultiMapping[str], declared: Sequence[Parameter]) -> Iterator[Detail]:
     names = [parameter.name for parameter in declared if parameter.where == "query"]
-    for name in request.query:
+    for name in query:
         if name not in names:
             listed = f"There are {', '.join(names)}." if names else "This path takes none."
             yield Detail(name[:_MAX_SHOWN], f"There is no such parameter. {listed}")
     for name in names:
-        if len(request.query.getall(name, [])) > 1:
+        if len(query.getall(name, [])) > 1:
             yield Detail(name, "This parameter is there more than once. Give it once.")
 
 

@@ -147,7 +147,7 @@ class EventOperations:
     def _read(self, call: ApiCall, now: datetime, make_event_id: Callable[[], str]) -> _Batch:
         read = partial(read_events, make_event_id=make_event_id)
         headers: Headers = ()
-        given = call.request.headers
+        given = call.head.headers
         # Nearly every request is told from a CloudEvent by these two.
         if given.get(hdrs.CONTENT_TYPE) != _JSON or _CLOUD_EVENT in given:
             found = http_headers(given.items())

@@ -105,7 +105,7 @@ class WebhookOperations:
         if not views:
             raise WebhookNotFound(webhook_id)
         tag = tag_of(views[0])
-        if is_known(call.request, tag):
+        if is_known(call.head.headers, tag):
             response = web.Response(status=NOT_MODIFIED)
             put_tag(response, tag)
             return response
@@ -114,7 +114,7 @@ class WebhookOperations:
     async def replace(self, call: ApiCall) -> web.Response:
         """Replace a webhook."""
         draft = self.converter.draft(call.fields)
-        expected = expected_versions(call.request)
+        expected = expected_versions(call.head.headers)
         webhook = await self.subscriptions.replace(
             *_addressed(call), draft, expected, self._records(call)
         )
@@ -128,7 +128,7 @@ class WebhookOperations:
             check_fields(fields, self.written, partial(self.validate, stored_events=stored.events))
             return self.converter.draft(fields)
 
-        expected = expected_versions(call.request)
+        expected = expected_versions(call.head.headers)
         webhook = await self.subscriptions.change(
             *_addressed(call), redraft, expected, self._records(call)
         )
@@ -136,7 +136,7 @@ class WebhookOperations:
 
     async def delete(self, call: ApiCall) -> web.Response:
         """Delete a webhook."""
-        expected = expected_versions(call.request)
+        expected = expected_versions(call.head.headers)
         await self.subscriptions.delete(*_addressed(call), expected, self._records(call))
         return web.Response(status=NO_CONTENT)
 

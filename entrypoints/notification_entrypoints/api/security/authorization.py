@@ -50,14 +50,18 @@ class Access:
         caller = ANYBODY
         if rule.scope is not None:
             caller = request[CALLER] = await self._callers.identify(request)
+        self.permit(request, caller, rule)
+        return caller
+
+    def permit(self, request: web.Request, caller: Caller, rule: AccessRule) -> None:
+        """Count a request of a caller; raise :class:`RequestRefused` if it may not call this."""
         if self._callers.limits_requests:
             self._callers.count(request, caller)
         if rule.scope is None:
-            return caller
+            return
         reaches_enough = rule.reach is not Reach.ALL or caller.environments is None
         if not (reaches_enough and rule.scope in caller.scopes):
             raise _forbidden(caller, rule.scope)
-        return caller
 
     async def environment(
         self, caller: Caller, rule: AccessRule, path: Mapping[str, object]

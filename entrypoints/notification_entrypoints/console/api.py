@@ -1,0 +1,90 @@
+"""The API, called in process: what a page shows and changes passes the API's own checks."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from aiohttp import hdrs, web
+from attrs import frozen
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from notification_core.errors import InvalidInput, NotificationError
+from notification_core.model.caller import Caller
+from notification_entrypoints.api.endpoint import Endpoint
+from notification_entrypoints.api.http.requests import RequestHead
+from notification_entrypoints.api.idempotency import HEADER as IDEMPOTENCY_KEY
+from notification_entrypoints.api.problems import RequestRefused, message_of, problem_of
+
+_SERVER_ERROR = 500
+
+
+@frozen
+class ApiResult:
+    """What an operation returned: its JSON, the cursor of the page after this one, and its ETag."""
+
+    json: Any
+    next_cursor: str | None = None
+    etag: str | None = None
+
+
+@frozen
+class Api:
+    """The operations of the API, for the caller of one page."""
+
+    endpoints: Mapping[str, Endpoint]
+    request: web.Request
+    caller: Caller
+
+    async def call(
+        self,
+        operation_id: str,
+        body: object = None,
+        *,
+        query: Mapping[str, str | int | None] | None = None,
+        if_match: str | None = None,
+        idempotency_key: str | None = None,
+        **path: UUID | str,
+    ) -> ApiResult:
+        """Call an operation; ``path`` are the ids that its path names.
+
+        Parameters of the ``query`` that are None or empty are left out. Raises
+        :class:`RequestRefused` for what the API would refuse, with what is wrong with which field,
+        and the errors that it would answer with a 500 or a 503 as they are.
+        """
+        endpoint = self.endpoints[operation_id]
+        names = {name: str(value) for name, value in path.items()}
+        where = endpoint.router[operation_id].url_for(**names)
+        given = {
+            name: str(value) for name, value in (query or {}).items() if value not in {None, ""}
+        }
+        headers: CIMultiDict[str] = CIMultiDict()
+        if if_match:
+            headers[hdrs.IF_MATCH] = if_match
+        if idempotency_key:
+            headers[IDEMPOTENCY_KEY] = idempotency_key
+        head = RequestHead(
+            endpoint.operation.method, where.with_query(given), CIMultiDictProxy(headers), names
+        )
+        written = None if body is None else msgspec.json.encode(body)
+        try:
+            response = await endpoint.call(self.request, self.caller, head, written)
+        except NotificationError as error:
+            problem = problem_of(error)
+            if isinstance(error, RequestRefused) or problem.value.http_code >= _SERVER_ERROR:
+                raise
+            details = error.details if isinstance(error, InvalidInput) else ()
+            raise RequestRefused(problem, message_of(error, problem), details) from error
+        return _result(response)
+
+
+def _result(response: web.Response) -> ApiResult:
+    content = response.body if isinstance(response.body, bytes) else b""
+    link = response.headers.get(hdrs.LINK, "")
+    following = URL(link.partition(">")[0].lstrip("<")).query.get("cursor") if link else None
+    return ApiResult(
+        msgspec.json.decode(content) if content else None,
+        following,
+        response.headers.get(hdrs.ETAG),
+    )

@@ -1,0 +1,68 @@
+"""The console as an application below the API's: its routes, its headers and its error pages."""
+
+from typing import Final
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from notification_entrypoints.api.edge import ERROR_PAGE
+from notification_entrypoints.api.endpoint import ENDPOINTS
+from notification_entrypoints.bootstrap.application import Application
+from notification_entrypoints.console import static_files
+from notification_entrypoints.console.callers import check_write
+from notification_entrypoints.console.error_page import error_page
+from notification_entrypoints.console.keys import APPLICATION, OPERATIONS, TEMPLATES
+from notification_entrypoints.console.pages import environments, overview
+from notification_entrypoints.console.rendering import templates
+
+PREFIX = "/console"
+
+PAGES = (environments, overview)
+"""The groups of pages, each with its ``routes``."""
+
+_SAFE: Final = {hdrs.METH_GET, hdrs.METH_HEAD}
+_HEADERS: Final = {
+    # Nothing is inline, nothing comes from elsewhere, and no page of others shows ours.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+def add_console(api: web.Application, application: Application) -> None:
+    """Serve the console below ``/console/`` of the API that it shows."""
+    console = web.Application(middlewares=[_check])
+    console[APPLICATION] = application
+    console[OPERATIONS] = api[ENDPOINTS]
+    console[TEMPLATES] = templates()
+    console[ERROR_PAGE] = error_page
+    console.on_response_prepare.append(_set_headers)
+    for pages in (static_files, *PAGES):
+        console.add_routes(pages.routes)
+    api.router.add_get(PREFIX, _to_the_first_page)
+    api.add_subapp(f"{PREFIX}/", console)
+
+
+@web.middleware
+async def _check(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let nothing change anything that no form of ours has sent; send redirects as they are."""
+    try:
+        if request.method not in _SAFE:
+            await check_write(request)
+        return await handler(request)
+    except web.HTTPRedirection as redirect:
+        response = web.Response(status=redirect.status)
+        response.headers[hdrs.LOCATION] = redirect.headers[hdrs.LOCATION]
+        response.cookies.update(redirect.cookies)
+        return response
+
+
+async def _set_headers(_: web.Request, response: web.StreamResponse) -> None:
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+
+
+async def _to_the_first_page(_: web.Request) -> web.StreamResponse:
+    return web.Response(status=302, headers={hdrs.LOCATION: f"{PREFIX}/"})

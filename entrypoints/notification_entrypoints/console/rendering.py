@@ -1,0 +1,133 @@
+"""Templates, and how times, numbers and durations are written in them."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from notification_core.version import VERSION
+from notification_entrypoints.console.static_files import static_files
+
+NOTHING: Final = "\N{EN DASH}"
+"""What stands for a figure that there is not."""
+
+_SECOND: Final = timedelta(seconds=1)
+_UNITS: Final = (
+    (timedelta(days=1), "d"),
+    (timedelta(hours=1), "h"),
+    (timedelta(minutes=1), "min"),
+    (_SECOND, "s"),
+)
+_NO_HEADERS: Final[Mapping[str, str]] = {}
+_MILLISECONDS: Final = 1000
+
+
+@cache
+def templates() -> Environment:
+    """Return the templates; a name that a context lacks is an error, and all text is escaped."""
+    environment = Environment(
+        loader=PackageLoader("notification_entrypoints.console"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "instant": instant_of,
+        "ago": ago,
+        "number": number,
+        "milliseconds": milliseconds,
+        "percent": percent,
+        "pretty": pretty,
+    }
+    environment.globals |= {"static": static_url, "has_static": has_static, "VERSION": VERSION}
+    return environment
+
+
+def html_response(
+    environment: Environment,
+    template: str,
+    context: Mapping[str, Any],
+    *,
+    status: int = HTTPStatus.OK,
+    headers: Mapping[str, str] = _NO_HEADERS,
+) -> web.Response:
+    """Return the page that a template makes of a context."""
+    text = environment.get_template(template).render(context)
+    return web.Response(text=text, content_type="text/html", status=status, headers=headers)
+
+
+def static_url(name: str) -> str:
+    """Return where a file of ours is, with a part that says what is in it."""
+    return f"/console/static/{static_files()[name].name}"
+
+
+def has_static(name: str) -> bool:
+    """Tell whether a file is there: what the build brings may be missing."""
+    return name in static_files()
+
+
+def instant_of(value: str | datetime) -> datetime:
+    """Return a time, which the API writes as text, in UTC."""
+    at = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return at.astimezone(UTC)
+
+
+def ago(value: str | datetime, now: datetime) -> Markup:
+    """Return how long ago, or in how long, a time is; the time itself is its title."""
+    at = instant_of(value)
+    distance = now - at
+    text = f"{rough(distance)} ago" if distance >= timedelta(0) else f"in {rough(-distance)}"
+    if abs(distance) < _SECOND:
+        text = "just now" if distance >= timedelta(0) else "now"
+    exact = f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    written = f"{at:%Y-%m-%dT%H:%M:%S.%f}Z"
+    return Markup('<time datetime="{}" title="{}" tabindex="0">{}</time>').format(
+        written, exact, text
+    )
+
+
+def rough(span: timedelta) -> str:
+    """Return a duration in its largest unit: ``3 min``."""
+    for unit, name in _UNITS:
+        if span >= unit:
+            return f"{span // unit} {name}"
+    return "less than 1 s"
+
+
+def number(value: float) -> str:
+    """Return a number with its thousands apart."""
+    return f"{value:,}"
+
+
+def milliseconds(value: float) -> str:
+    """Return a duration in the unit that reads best: ``12 ms``, ``1.4 s``, ``3 min``."""
+    if value < 1:
+        return "< 1 ms"
+    if value < _MILLISECONDS:
+        return f"{value:.0f} ms"
+    seconds = value / _MILLISECONDS
+    if seconds < 60:  # noqa: PLR2004 - of a minute
+        return f"{seconds:.1f} s"
+    return rough(timedelta(seconds=seconds))
+
+
+def percent(part: float, whole: float) -> str:
+    """Return a share: never 100 % or 0 % of what is not quite that."""
+    if not whole:
+        return NOTHING
+    share = part / whole * 100
+    if part == whole or not part:
+        return f"{share:.0f} %"
+    return f"{min(99.99, max(0.01, share)):.2f} %"
+
+
+def pretty(value: object) -> str:
+    """Return a JSON value with line breaks."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
