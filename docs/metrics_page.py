@@ -28,6 +28,9 @@ LEARNED: Mapping[str, str] = {
     "`error_code` is empty for those that succeeded.",
     "notification_attempt_duration_seconds": "How fast receivers respond. The duration of an "
     "interrupted attempt is unknown, so it is not in here.",
+    "notification_delivery_duration_seconds": "How long it takes until a customer has an event, "
+    "with all retries and pauses that its own receiver causes: for a service level objective use "
+    "`notification_first_attempt_delay_seconds`, which no receiver moves.",
     "notification_attempt_phase_duration_seconds": "Where the time goes. `dns`, `connect` and "
     "`tls` are of new connections, if they complete; if they are slow for all receivers, it is "
     "your own network. `first_byte` is how long a receiver takes to respond. Only the native "
@@ -52,6 +55,10 @@ LEARNED: Mapping[str, str] = {
     "succeeded if the latest attempt of any of its webhooks did, so that one customer counts as "
     "one, however many attempts fail.",
     "notification_db_transactions_open": "How close the process is to waiting for connections.",
+    "notification_db_transaction_duration_seconds": "How fast the database is, without the wait "
+    "for a connection. Transactions of maintenance are in it, and may take longer.",
+    "notification_db_connection_wait_seconds": "Whether there are enough connections: it should "
+    "be near 0. If it is not, and transactions are fast, raise `DB_POOL_SIZE`.",
     "notification_db_transactions_open_limit": "The value of `DB_POOL_SIZE`; of a SQLite file "
     "one that writes and four that read.",
     "notification_deliveries_queued": "Whether sending keeps up. It should come back to 0.",
@@ -73,7 +80,14 @@ LEARNED: Mapping[str, str] = {
     "notification_results_fenced_total": "A result came after the lease had ended, so the "
     "attempt was another worker's by then. Each may be an event that a receiver got twice.",
     "notification_api_requests_total": "Traffic and errors of the API. `route` is the path's "
-    "template; `unmatched` is a path that does not exist.",
+    "template; `unmatched` is a path that does not exist. `method` is `other` for one that HTTP "
+    "does not have.",
+    "notification_api_request_duration_seconds": "How fast the API is, from the head of a request "
+    "to its response; a test of a webhook takes as long as its receiver.",
+    "notification_event_loop_lag_seconds": "Whether a process is at the end of its CPU, or "
+    "something blocks it: all else is late by as much. It is measured twice a second.",
+    "notification_part_unavailable": "What `/readyz` says of each part: 1 if it does not work. It "
+    "is the same in every process for what they share: take the maximum, not the sum.",
     "notification_background_task_errors_total": "A background task failed and was retried. The "
     "log says why.",
     "notification_log_lines_dropped_total": "Whatever reads the log is stuck, or its disk is "
@@ -95,9 +109,14 @@ def metrics_page() -> Sequence[str]:
             "`/metrics` of the ops server, in Prometheus' text format. No label names a webhook or "
             "an environment, so that the number of series stays bounded. Counters begin at 0 "
             "with each start of the command. With `--workers` the supervisor returns the sums over "
-            "all of them; what a worker has counted stays in the sums when it ends."
+            "all of them; what a worker has counted stays in the sums when it ends. Where the set "
+            "of labels is known, series exist from the start, so that `rate()` sees a first error."
         ),
         *map(_metric, Metrics("", "").registry.descriptions),
+        (
+            "On Linux also Prometheus' usual `process_*` of each process: CPU, memory, open files "
+            "and the time of its start; with `--workers` by `worker`, where 0 is the supervisor."
+        ),
     ]
 
 

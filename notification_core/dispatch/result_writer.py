@@ -11,9 +11,10 @@ from uuid import UUID
 
 from attrs import evolve, frozen
 
+from notification_core.concurrency.ids import milliseconds_of
 from notification_core.errors import StorageUnavailable, UnknownCommit
 from notification_core.model.circuit_breaker import BreakerPolicy, CircuitBreaker, HealthState
-from notification_core.model.delivery import AttemptResult, Failed, Fence
+from notification_core.model.delivery import AttemptResult, Failed, Fence, Succeeded
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import AT_ONCE, DeliveryStore
 from notification_core.ports.observer import Observer
@@ -132,19 +133,26 @@ class ResultWriter:
         if follower := self._observer.follower:
             for result in batch:
                 follower.result_written(result)
+        now = self._clock.now().timestamp()
         for result in batch:
-            attempt = result.attempt
-            error = attempt.error.code if attempt.error else None
-            self._observer.attempt_ended(attempt.outcome, error, attempt.duration)
-            # One that waits for its paused webhook has not failed.
-            if isinstance(result.next_step, Failed) and attempt.delivery_id not in self._waiting:
-                self._observer.delivery_failed(attempt.webhook_id, attempt.delivery_id)
-                if result.next_step.disables:
-                    self._observer.webhook_disabled(attempt.webhook_id, result.next_step.disables)
+            self._report(result, now)
         self._waiting.clear()
         if refused:
             self._observer.results_fenced(len(refused))
         self._listener.on_written(batch)
+
+    def _report(self, result: AttemptResult, now: float) -> None:
+        attempt = result.attempt
+        error = attempt.error.code if attempt.error else None
+        self._observer.attempt_ended(attempt.outcome, error, attempt.duration)
+        if isinstance(result.next_step, Succeeded):
+            stored = milliseconds_of(attempt.delivery_id) / 1000
+            self._observer.delivery_succeeded(max(0.0, now - stored))
+        # One that waits for its paused webhook has not failed.
+        elif isinstance(result.next_step, Failed) and attempt.delivery_id not in self._waiting:
+            self._observer.delivery_failed(attempt.webhook_id, attempt.delivery_id)
+            if result.next_step.disables:
+                self._observer.webhook_disabled(attempt.webhook_id, result.next_step.disables)
 
     def _on_health_changed(self, webhook_id: UUID, state: HealthState) -> None:
         self._observer.webhook_health_changed(webhook_id, state)

@@ -97,6 +97,10 @@ class Observer(Protocol):
         """Report an attempt that has been logged."""
 
     @abstractmethod
+    def delivery_succeeded(self, seconds: float) -> None:
+        """Report a delivery that succeeded, so many seconds after it was stored."""
+
+    @abstractmethod
     def delivery_failed(self, webhook_id: UUID, delivery_id: UUID) -> None:
         """Report a delivery that has failed: no retry left, or its webhook paused too long."""
 

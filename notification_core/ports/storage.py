@@ -26,6 +26,9 @@ from notification_core.ports.webhook_tests import WebhookTestStore
 from notification_core.ports.webhooks import WebhookStore
 from notification_core.ports.worker_lock import WorkerLock
 
+OnTransactionEnd = Callable[[float, float], None]
+"""Hears for how many seconds a transaction waited for a connection, and how long it took then."""
+
 
 class Storage(Protocol):
     """The stores that share one database or one memory: what one writes the others read."""
@@ -144,6 +147,10 @@ class Storage(Protocol):
     @abstractmethod
     def max_transactions(self) -> int | None:
         """How many transactions can be open at the same time; None if nothing bounds them."""
+
+    @abstractmethod
+    def observe_transactions(self, on_end: OnTransactionEnd) -> None:
+        """Call back whenever a transaction has ended, in place of who was called before."""
 
     @abstractmethod
     async def ping(self) -> None:

@@ -27,6 +27,7 @@ class RecordingObserver(Observer):
         self.stored = (0, 0, 0)
         self.outcomes: list[tuple[AttemptOutcome, ErrorCode | None]] = []
         self.first_attempts: list[float] = []
+        self.succeeded: list[float] = []
         self.failed: list[UUID] = []
         self.disabled: list[tuple[UUID, DisabledReason]] = []
         self.health: list[tuple[UUID, HealthState]] = []
@@ -67,6 +68,9 @@ class RecordingObserver(Observer):
     ) -> None:
         del duration
         self.outcomes.append((outcome, error))
+
+    def delivery_succeeded(self, seconds: float) -> None:
+        self.succeeded.append(seconds)
 
     def delivery_failed(self, webhook_id: UUID, delivery_id: UUID) -> None:
         del webhook_id

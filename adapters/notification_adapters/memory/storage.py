@@ -31,7 +31,7 @@ from notification_core.errors import InvalidInput
 from notification_core.model.message import Topics
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import IngestTransaction
-from notification_core.ports.storage import Storage
+from notification_core.ports.storage import OnTransactionEnd, Storage
 
 
 @frozen
@@ -64,6 +64,9 @@ class MemoryStorage(Storage):
     parallel_ingests: int = 1  # those that write take turns
     open_transactions: int = 0
     max_transactions: int | None = None
+
+    def observe_transactions(self, on_end: OnTransactionEnd) -> None:
+        """Return: what is written to memory waits for nothing."""
 
     async def ping(self) -> None:
         """Return: memory is always there."""

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.dialect import Dialect
 from notification_adapters.sql.statements import ResultRow, Statement
+from notification_core.ports.storage import OnTransactionEnd
 
 
 class Database(Protocol):
@@ -70,6 +71,10 @@ class Database(Protocol):
 
         If nothing has been committed for 10 s, a probe is.
         """
+
+    @abstractmethod
+    def observe_transactions(self, on_end: OnTransactionEnd) -> None:
+        """Call back whenever a transaction has ended, and its connection is free again."""
 
     @property
     @abstractmethod

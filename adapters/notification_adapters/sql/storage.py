@@ -34,7 +34,7 @@ from notification_core.encryption.cipher import Cipher
 from notification_core.model.message import Topics
 from notification_core.ports.deliveries import IngestTransaction
 from notification_core.ports.dispatch_notifier import DispatchNotifier
-from notification_core.ports.storage import Storage
+from notification_core.ports.storage import OnTransactionEnd, Storage
 from notification_core.ports.worker_lock import WorkerLock
 
 
@@ -83,6 +83,10 @@ class SqlStorage(Storage):
     def max_transactions(self) -> int:
         """How many transactions can be open at the same time; others wait."""
         return self.database.max_transactions
+
+    def observe_transactions(self, on_end: OnTransactionEnd) -> None:
+        """Call back whenever a transaction has ended."""
+        self.database.observe_transactions(on_end)
 
     async def ping(self) -> None:
         """Raise :class:`StorageUnavailable` if the database cannot be read, or a commit hangs."""

@@ -55,6 +55,9 @@ def api_app(
             # The same without its body, which aiohttp leaves away.
             app.router.add_route("HEAD", path, endpoint.handle)
     app[ENDPOINTS] = {endpoint.operation.operation_id: endpoint for endpoint in endpoints}
+    application.metrics.api_routes(
+        (operation.method, f"{prefix}{operation.path}") for operation in document.operations
+    )
     add_reference_page(app, prefix)
     tell_methods(app)
     return app

@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
+from time import monotonic
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
@@ -42,7 +43,7 @@ ERROR_PAGE: web.AppKey[Callable[[web.Request, Exception], web.Response]] = web.A
 _log = logging.getLogger(__name__)
 _log_unavailable = logging.getLogger(UNAVAILABLE)
 
-_NO_ROUTE = "unmatched"
+_NO_ROUTE, _NO_METHOD = "unmatched", "other"
 _SERVER_ERROR = 500
 # What a caller may call a request: a UUID, or another token of ids, traces and clocks.
 _GIVEN_ID = istr(REQUEST_ID)
@@ -153,6 +154,7 @@ def edge(application: Application, origin_policy: OriginPolicy) -> Middleware:
         if not (request_id and _REQUEST_ID.fullmatch(request_id)):
             request_id = str(application.ids())
         request[REQUEST] = request_id
+        started = monotonic()
         response: web.StreamResponse
         try:
             origin_policy.check(request)
@@ -177,7 +179,9 @@ def edge(application: Application, origin_policy: OriginPolicy) -> Middleware:
         origin_policy.set_headers(request, response)
         resource = request.match_info.route.resource
         route = resource.canonical if resource else _NO_ROUTE
-        metrics.api_request_finished(route, response.status)
+        # Whoever makes up methods makes no more series of them.
+        method = request.method if request.method in hdrs.METH_ALL else _NO_METHOD
+        metrics.api_request_finished(method, route, response.status, monotonic() - started)
         return response
 
     return handle

@@ -7,7 +7,7 @@ for counters and for nothing else.
 import math
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from attrs import frozen
@@ -17,6 +17,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Metric,
+    ProcessCollector,
     generate_latest,
 )
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
@@ -73,21 +74,20 @@ class Buckets:
         family.add_metric(labels, buckets, self._sum)
 
 
+Distributions = defaultdict[tuple[str, ...], Buckets]
+"""What was observed for each tuple of a histogram's labels."""
+
+
 class LabelledHistogram(Collector):
-    """A histogram: :class:`Buckets` for each value of its label.
+    """A histogram: :class:`Buckets` for each tuple of its labels' values, made when asked for.
 
     Like the counters it takes no lock.
     """
 
     def __init__(
-        self,
-        name: str,
-        documentation: str,
-        bounds: Sequence[float],
-        labels: Sequence[str],
-        values: Sequence[str],
+        self, name: str, documentation: str, bounds: Sequence[float], labels: Sequence[str]
     ) -> None:
-        self.buckets = {value: Buckets(bounds) for value in values}
+        self.distributions: Distributions = defaultdict(lambda: Buckets(bounds))
         self._name = name
         self._documentation = documentation
         self._labels = labels
@@ -95,8 +95,8 @@ class LabelledHistogram(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the metric."""
         family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
-        for value, buckets in self.buckets.items():
-            buckets.add_to(family, [value] if self._labels else [])
+        for values, buckets in self.distributions.items():
+            buckets.add_to(family, values)
         yield family
 
 
@@ -139,14 +139,17 @@ class MetricRegistry(Collector):
         name: str,
         documentation: str,
         bounds: Sequence[float],
-        labels: Sequence[str] = (),
-        values: Sequence[str] = ("",),
-    ) -> Mapping[str, Buckets]:
-        """Make a histogram; return its buckets by the values of its label, or by the empty text."""
+        labels: Sequence[str],
+    ) -> Distributions:
+        """Make a histogram with labels, which has the series that are asked for."""
         described = self._describe(name, "Histogram", documentation, labels)
-        histogram = LabelledHistogram(described, documentation, bounds, labels, values)
+        histogram = LabelledHistogram(described, documentation, bounds, labels)
         self._registry.register(histogram)
-        return histogram.buckets
+        return histogram.distributions
+
+    def process(self) -> None:
+        """Make the ``process_*`` metrics of this process: CPU, memory, open files, its start."""
+        ProcessCollector(registry=self._registry)
 
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus' text format."""

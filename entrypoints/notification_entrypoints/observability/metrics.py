@@ -19,8 +19,11 @@ from notification_core.model.webhook import DisabledReason
 from notification_core.ports.backlog import BacklogSize
 from notification_core.ports.observer import Observer
 from notification_core.ports.sender import Phase
-from notification_entrypoints.observability.log_output import LogOutput
-from notification_entrypoints.observability.metric_registry import MetricRegistry
+from notification_entrypoints.observability.server_metrics import (
+    BUCKETS,
+    FINE_BUCKETS,
+    ServerMetrics,
+)
 
 SHARED_GAUGES = frozenset(
     {
@@ -28,13 +31,14 @@ SHARED_GAUGES = frozenset(
         "notification_kafka_consumer_lag_messages",
         "notification_deliveries_pending",
         "notification_oldest_due_delivery_age_seconds",
+        "notification_part_unavailable",
+        "notification_webhooks_paused",
     }
 )
 """Gauges of what several processes see alike: they are not to be added up."""
 
-_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-_PHASE_BUCKETS = (0.001, 0.0025, *_BUCKETS)
-_DELAY_BUCKETS = (*_BUCKETS, 60, 120, 300)
+_DELAY_BUCKETS = (*BUCKETS, 60, 120, 300)
+_DELIVERY_BUCKETS = (*_DELAY_BUCKETS, 3_600, 21_600, 86_400)
 _BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 20_000)
 
 _BACKLOG_SECONDS = 1.0
@@ -48,33 +52,17 @@ HoldsBack = Callable[[UUID, timedelta], bool]
 """Tells whether a webhook was at its own bound within this time."""
 
 
-class Metrics(Observer):
+class Metrics(ServerMetrics, Observer):
     """Counts what happens in this process, in a registry of its own."""
 
     def __init__(self, version: str, commit: str, pod: str = "", *, serves: bool = True) -> None:
-        self.registry = MetricRegistry()
+        super().__init__(version, commit, pod, serves=serves)
         self._define_ingest()
         self._define_attempts()
         self._define_deliveries()
         self._define_storage()
-        self._requests = self.registry.counters(
-            "api_requests", "Requests to the API.", ["route", "http_code"]
-        )
         self._task_errors = self.registry.counters(
             "background_task_errors", "Errors that a background task survived.", ["task", "error"]
-        )
-        self._log: LogOutput | None = None
-        self._log_lines = self.registry.counter(
-            "log_lines_dropped", "Lines that could not be written to the log."
-        )
-        self._lines_counted = 0
-        build = self.registry.gauge(
-            "build_info", "What is running; always 1.", ["version", "commit", "pod_name"]
-        )
-        build.labels(version, commit, pod).set(1)
-        self.registry.gauge("processes", "Processes that serve.").set(int(serves))
-        self._restarts = self.registry.counter(
-            "worker_restarts", "Workers that ended by themselves, and were started again."
         )
 
     def _define_ingest(self) -> None:
@@ -113,31 +101,39 @@ class Metrics(Observer):
             "How many a transaction took.",
             _BATCH_BUCKETS,
             ["operation"],
-            ["ingest", "claim", "write_results"],
         )
-        self._ingest_batch, self._claim_batch, self._results_batch = batches.values()
+        self._ingest_batch = batches["ingest",]
+        self._claim_batch = batches["claim",]
+        self._results_batch = batches["write_results",]
 
     def _define_attempts(self) -> None:
         registry = self.registry
         self._attempts = registry.counters(
             "attempts", "Attempts that ended.", ["outcome", "error_code"]
         )
+        for error in ErrorCode:
+            outcome = "interrupted" if error is ErrorCode.INTERRUPTED else "failed"
+            self._attempts[outcome, error] = 0
+        self._attempts["succeeded", ""] = 0
         self._duration = registry.histogram(
-            "attempt_duration_seconds", "How long attempts took.", _BUCKETS
-        )[""]
+            "attempt_duration_seconds", "How long attempts took.", BUCKETS, ["outcome"]
+        )
+        for outcome in ("succeeded", "failed"):
+            _ = self._duration[outcome,]
         self._first_attempt = registry.histogram(
             "first_attempt_delay_seconds",
             "From the storing of a delivery to its first attempt, unless its own webhook held it "
             "back.",
             _DELAY_BUCKETS,
-        )[""]
-        self._phases = registry.histogram(
+            (),
+        )[()]
+        phases = registry.histogram(
             "attempt_phase_duration_seconds",
             "How long parts of attempts took.",
-            _PHASE_BUCKETS,
+            FINE_BUCKETS,
             ["phase"],
-            list(Phase),
         )
+        self._phases = {phase: phases[phase,] for phase in Phase}
         self._in_flight = registry.gauge("attempts_in_flight", "Attempts that are in flight.")
         self._in_flight_limit = registry.gauge(
             "attempts_in_flight_limit", "How many attempts may be in flight."
@@ -156,6 +152,12 @@ class Metrics(Observer):
 
     def _define_deliveries(self) -> None:
         registry = self.registry
+        self._delivery_time = registry.histogram(
+            "delivery_duration_seconds",
+            "From the storing of a delivery to the end of the attempt that succeeded.",
+            _DELIVERY_BUCKETS,
+            (),
+        )[()]
         self._queued = registry.gauge(
             "deliveries_queued", "Deliveries that wait in memory for their attempt."
         )
@@ -163,6 +165,8 @@ class Metrics(Observer):
         self._disabled = registry.counters(
             "webhooks_disabled", "Webhooks that the system disabled.", ["reason"]
         )
+        for reason in DisabledReason:
+            self._disabled[reason,] = 0
         self._breaker = registry.counters(
             "circuit_breaker_changes",
             "Webhooks that were paused since they kept failing (opened), or resumed (closed).",
@@ -200,6 +204,18 @@ class Metrics(Observer):
         self._transactions_limit = registry.gauge(
             "db_transactions_open_limit", "How many transactions may be open."
         )
+        self._transaction_time = registry.histogram(
+            "db_transaction_duration_seconds",
+            "How long a connection to the database was used for a transaction.",
+            FINE_BUCKETS,
+            (),
+        )[()]
+        self._connection_wait = registry.histogram(
+            "db_connection_wait_seconds",
+            "How long a transaction waited for a free connection to the database.",
+            FINE_BUCKETS,
+            (),
+        )[()]
 
     async def exposed(self) -> bytes:
         """Return all metrics in Prometheus' text format, with the backlog as it is now."""
@@ -218,6 +234,7 @@ class Metrics(Observer):
                         age for webhook, age in size.due.items() if not holds_back(webhook, age)
                     )
                     self._oldest_due.set(max(ages, default=timedelta()).total_seconds())
+        await self.ask_health()
         return self.rendered()
 
     def _forget_backlog(self) -> None:
@@ -226,9 +243,7 @@ class Metrics(Observer):
 
     def rendered(self) -> bytes:
         """Return all metrics in Prometheus' text format, with the backlog as it was last."""
-        dropped = self._log.dropped if self._log else 0
-        self._log_lines.inc(dropped - self._lines_counted)
-        self._lines_counted = dropped
+        self.count_log_lines()
         environments = self._environments()
         for outcome, is_reached in (("succeeded", True), ("failed", False)):
             self._attempted.labels(outcome).set(environments.get(is_reached, 0))
@@ -236,10 +251,6 @@ class Metrics(Observer):
         for (topic, partition), messages in self._consumer_lag().items():
             self._lag.labels(topic, str(partition)).set(messages)
         return self.registry.exposition()
-
-    def observe_log(self, log: LogOutput) -> None:
-        """Ask this, whenever the metrics are read, how many lines could not be written."""
-        self._log = log
 
     def observe_lag(self, lag: Callable[[], Mapping[tuple[str, int], int]]) -> None:
         """Ask this, whenever the metrics are read, how far behind each partition is."""
@@ -270,6 +281,11 @@ class Metrics(Observer):
         """Ask this, whenever the metrics are read, how many transactions are open."""
         self._transactions.set_function(count)
         self._transactions_limit.set(limit)
+
+    def transaction_ended(self, wait: float, duration: float) -> None:
+        """Count for how many seconds a transaction waited for a connection, and used it then."""
+        self._connection_wait.observe(wait)
+        self._transaction_time.observe(duration)
 
     def events_ingested(self, source: Source, new: int, duplicates: int) -> None:
         """Count the events of a batch that was committed."""
@@ -322,7 +338,11 @@ class Metrics(Observer):
         """Count an attempt, and how long it took if that is known."""
         self._attempts[outcome, error or ""] += 1
         if duration is not None:
-            self._duration.observe(duration.total_seconds())
+            self._duration[outcome,].observe(duration.total_seconds())
+
+    def delivery_succeeded(self, seconds: float) -> None:
+        """Count how long a delivery took from being stored."""
+        self._delivery_time.observe(seconds)
 
     def delivery_failed(self, webhook_id: UUID, delivery_id: UUID) -> None:  # noqa: ARG002 - a label would be unbounded
         """Count a delivery that has failed permanently."""
@@ -356,14 +376,6 @@ class Metrics(Observer):
         """Count messages that were sent from the outbox to their topics."""
         self._relayed.inc(count)
 
-    def worker_exited(self) -> None:
-        """Count a worker that ended by itself."""
-        self._restarts.inc()
-
     def background_task_failed(self, task: str, error: Exception) -> None:
         """Count an error that a background task survived, by the error's class."""
         self._task_errors[task, type(error).__name__] += 1
-
-    def api_request_finished(self, route: str, status: int) -> None:
-        """Count a request; ``route`` is the template of its path, never the path itself."""
-        self._requests[route, str(status)] += 1

@@ -102,6 +102,10 @@ class Readiness(HealthSource):
         states = {part: self._state(part, task) for part, task in asked.items()}
         return Health(states, all(states[part] == OK for part in required))
 
+    async def working(self) -> Mapping[str, bool]:
+        """Return which parts work, as :meth:`health` does."""
+        return {part: state == OK for part, state in (await self.health()).parts.items()}
+
     async def close(self) -> None:
         """Stop asking; a response that is still awaited is no response."""
         for task in self._asked.values():

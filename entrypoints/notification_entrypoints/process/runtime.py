@@ -28,7 +28,7 @@ from notification_entrypoints.ops.debug import add_debug_pages
 from notification_entrypoints.ops.server import Check, Info, Readiness, ops_app
 from notification_entrypoints.ops.status import StatusReport, add_status_page
 from notification_entrypoints.ops.webhook_ranking import WebhookRanking
-from notification_entrypoints.serving.background import in_background
+from notification_entrypoints.serving.background import in_background, measure_loop_lag
 from notification_entrypoints.serving.gc_tuning import collect_rarely
 from notification_entrypoints.serving.http_server import (
     Bind,
@@ -101,6 +101,7 @@ class ServerProcess:
                 loop.add_reader(sys.stdin, stop_with_supervisor)
                 stack.callback(loop.remove_reader, sys.stdin)
             readiness = Readiness(self._checks, shown=self._shown)
+            self.observer.observe_health(readiness.working)
             app = ops_app(
                 self.observer,
                 readiness,
@@ -122,6 +123,8 @@ class ServerProcess:
                 )
             # From the start on: what a process waits for before it serves may take long as well.
             await stack.enter_async_context(in_background(self._bound_stop()))
+            lag = measure_loop_lag(self.observer.loop_lagged)
+            await stack.enter_async_context(in_background(lag))
             yield
 
     async def run(self, serve: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -171,6 +174,7 @@ class ServerProcess:
         if storage.max_transactions is not None:
             count = lambda: storage.open_transactions  # noqa: E731 - one line
             self.observer.observe_transactions(count, storage.max_transactions)
+            storage.observe_transactions(self.observer.transaction_ended)
         del self._checks["start"]
         collect_rarely()
         if self.address:

@@ -113,7 +113,7 @@ async def samples(client: Client) -> Mapping[tuple[str, tuple[str, ...]], float]
         assert response.status == 200
         assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
         families = list(text_string_to_metric_families(await response.text()))
-    assert all(family.name.startswith("notification_") for family in families)
+    assert all(family.name.startswith(("notification_", "process_")) for family in families)
     return {
         (sample.name, tuple(sample.labels[name] for name in sorted(sample.labels))): sample.value
         for family in families
@@ -272,6 +272,7 @@ async def test_counts_what_becomes_of_it(ops: Ops, client: Client) -> None:
     ops.metrics.attempt_ended(AttemptOutcome.SUCCEEDED, None, timedelta(milliseconds=30))
     ops.metrics.attempt_ended(AttemptOutcome.FAILED, ErrorCode.TIMEOUT, timedelta(seconds=10))
     ops.metrics.attempt_ended(AttemptOutcome.INTERRUPTED, ErrorCode.INTERRUPTED, None)
+    ops.metrics.delivery_succeeded(90)
     ops.metrics.delivery_failed(uuid4(), uuid4())
     ops.metrics.webhook_disabled(uuid4(), DisabledReason.GONE)
     ops.metrics.leases_reaped(7)
@@ -282,9 +283,11 @@ async def test_counts_what_becomes_of_it(ops: Ops, client: Client) -> None:
     assert counted["notification_attempts_total", ("", "succeeded")] == 1
     assert counted["notification_attempts_total", ("timeout", "failed")] == 1
     assert counted["notification_attempts_total", ("interrupted", "interrupted")] == 1
-    assert counted["notification_attempt_duration_seconds_count", ()] == 2
-    assert counted["notification_attempt_duration_seconds_sum", ()] == pytest.approx(10.03)
-    assert counted["notification_attempt_duration_seconds_bucket", ("0.05",)] == 1
+    assert counted["notification_attempt_duration_seconds_count", ("failed",)] == 1
+    assert counted["notification_attempt_duration_seconds_sum", ("failed",)] == pytest.approx(10)
+    assert counted["notification_attempt_duration_seconds_bucket", ("0.05", "succeeded")] == 1
+    assert counted["notification_delivery_duration_seconds_bucket", ("60.0",)] == 0
+    assert counted["notification_delivery_duration_seconds_bucket", ("120.0",)] == 1
     assert counted["notification_deliveries_failed_total", ()] == 1
     assert counted["notification_webhooks_disabled_total", ("gone",)] == 1
     assert counted["notification_leases_reaped_total", ()] == 7
@@ -331,6 +334,42 @@ async def test_tells_what_the_time_of_attempts_goes_into(ops: Ops, client: Clien
     for name in ("dns", "connect", "tls", "first_byte"):
         assert counted["notification_attempt_phase_duration_seconds_count", (name,)] == 1
         assert counted["notification_attempt_phase_duration_seconds_bucket", ("0.0025", name)] == 1
+
+
+async def test_tells_how_long_transactions_take_and_wait_for_connections(
+    ops: Ops, client: Client
+) -> None:
+    ops.metrics.transaction_ended(0.002, 0.02)
+    counted = await samples(client)
+    assert counted["notification_db_connection_wait_seconds_bucket", ("0.0025",)] == 1
+    assert counted["notification_db_transaction_duration_seconds_bucket", ("0.01",)] == 0
+    assert counted["notification_db_transaction_duration_seconds_bucket", ("0.025",)] == 1
+
+
+async def test_series_are_there_before_the_first_error(ops: Ops, client: Client) -> None:
+    ops.metrics.api_routes([("GET", "/api/keys")])
+    counted = await samples(client)
+    for error in ErrorCode:
+        outcome = "interrupted" if error is ErrorCode.INTERRUPTED else "failed"
+        assert counted["notification_attempts_total", (error, outcome)] == 0
+    for reason in DisabledReason:
+        assert counted["notification_webhooks_disabled_total", (reason,)] == 0
+    assert counted["notification_api_requests_total", ("500", "GET", "/api/keys")] == 0
+    assert counted["notification_api_request_duration_seconds_count", ("GET", "/api/keys")] == 0
+
+
+async def test_tells_which_parts_do_not_work(ops: Ops, client: Client) -> None:
+    works = {"storage": True, "start": False}
+
+    async def health() -> dict[str, bool]:
+        return dict(works)
+
+    ops.metrics.observe_health(health)
+    counted = await samples(client)
+    assert counted["notification_part_unavailable", ("storage",)] == 0
+    assert counted["notification_part_unavailable", ("start",)] == 1
+    del works["start"]
+    assert ("notification_part_unavailable", ("start",)) not in await samples(client)
 
 
 async def test_tells_how_many_transactions_are_open_of_how_many(ops: Ops, client: Client) -> None:
@@ -400,12 +439,16 @@ async def _unmeasured() -> BacklogSize:
 
 
 async def test_counts_requests_and_says_what_is_built(ops: Ops, client: Client) -> None:
-    ops.metrics.api_request_finished("/api/webhooks/{webhook_id}", 200)
-    ops.metrics.api_request_finished("/api/webhooks/{webhook_id}", 200)
-    ops.metrics.api_request_finished("/api/webhooks/{webhook_id}", 404)
+    route = "/api/webhooks/{webhook_id}"
+    for status in (200, 200, 404):
+        ops.metrics.api_request_finished("GET", route, status, 0.007)
     counted = await samples(client)
-    assert counted["notification_api_requests_total", ("200", "/api/webhooks/{webhook_id}")] == 2
-    assert counted["notification_api_requests_total", ("404", "/api/webhooks/{webhook_id}")] == 1
+    assert counted["notification_api_requests_total", ("200", "GET", route)] == 2
+    assert counted["notification_api_requests_total", ("404", "GET", route)] == 1
+    duration = "notification_api_request_duration_seconds"
+    assert counted[f"{duration}_count", ("GET", route)] == 3
+    assert counted[f"{duration}_bucket", ("0.005", "GET", route)] == 0
+    assert counted[f"{duration}_bucket", ("0.01", "GET", route)] == 3
     assert counted["notification_build_info", ("abc", "", "1.2.3")] == 1
 
 

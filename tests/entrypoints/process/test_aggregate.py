@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -35,6 +36,16 @@ async def test_what_all_of_them_see_alike_is_told_once() -> None:
     told = read(totals.exposed())
     assert told["notification_deliveries_pending", ("unclaimed",)] == 12
     assert told["notification_oldest_due_delivery_age_seconds", ()] == 100
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux has /proc")
+def test_what_a_process_uses_is_told_of_each() -> None:
+    totals = MetricTotals()
+    for number in (1, 2):
+        totals.update(number, metrics(events=1).rendered())
+    told = read(totals.exposed())
+    used = [told["process_resident_memory_bytes", (number,)] for number in ("1", "2")]
+    assert all(10**6 < memory < 10**10 for memory in used)
 
 
 def measured(seconds: float) -> Callable[[], Awaitable[BacklogSize]]:
@@ -72,11 +83,11 @@ def test_what_each_has_counted_and_has_in_hand_is_added_up(totals: MetricTotals)
     told = read(totals.exposed())
     assert told[ACCEPTED] == 12
     assert told[SUCCEEDED] == 12
-    assert told["notification_attempt_duration_seconds_count", ()] == 12
-    assert told["notification_attempt_duration_seconds_bucket", ("0.025",)] == 0
-    assert told["notification_attempt_duration_seconds_bucket", ("0.05",)] == 12
-    assert told["notification_attempt_duration_seconds_bucket", ("+Inf",)] == 12
-    assert told["notification_attempt_duration_seconds_sum", ()] == pytest.approx(0.36)
+    assert told["notification_attempt_duration_seconds_count", ("succeeded",)] == 12
+    assert told["notification_attempt_duration_seconds_bucket", ("0.025", "succeeded")] == 0
+    assert told["notification_attempt_duration_seconds_bucket", ("0.05", "succeeded")] == 12
+    assert told["notification_attempt_duration_seconds_bucket", ("+Inf", "succeeded")] == 12
+    assert told["notification_attempt_duration_seconds_sum", ("succeeded",)] == pytest.approx(0.36)
     assert told[IN_FLIGHT] == 7
     assert told[PROCESSES] == 2
 
@@ -100,7 +111,7 @@ def test_no_counter_goes_backwards_when_a_process_ends_and_another_begins(
     totals.retire(2)
     told = read(totals.exposed())
     assert told[ACCEPTED] == 12
-    assert told["notification_attempt_duration_seconds_count", ()] == 12
+    assert told["notification_attempt_duration_seconds_count", ("succeeded",)] == 12
     assert (told[IN_FLIGHT], told[PROCESSES]) == (3, 1), "what it had in hand is gone"
     totals.update(2, metrics(events=1, in_hand=1).rendered())
     told = read(totals.exposed())

@@ -23,6 +23,7 @@ from notification_adapters.sql.postgres.pool import PostgresPool
 from notification_adapters.sql.postgres.server import Server
 from notification_adapters.sql.statements import ResultRow, Statement
 from notification_core.errors import StorageUnavailable, StorageUnusable
+from notification_core.ports.storage import OnTransactionEnd
 
 CONFIRM = "SELECT pg_logical_emit_message(true, 'notification-management', '')"
 """Writes to the log, so that the commit waits for a synchronous standby as far as this record.
@@ -142,6 +143,10 @@ class PostgresDatabase(Database):
             yield
             # Where the block fails their transaction has failed, and ends with what was set.
             await fetch(connection, _LOCAL_SEARCH_PATH, theirs)
+
+    def observe_transactions(self, on_end: OnTransactionEnd) -> None:
+        """Call back whenever a transaction has ended."""
+        self.pool.on_end = on_end
 
     @property
     def open_transactions(self) -> int:

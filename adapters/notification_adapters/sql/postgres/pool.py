@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from time import monotonic
+from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import AdaptedConnection
@@ -19,6 +20,9 @@ from notification_adapters.sql.postgres.errors import (
 )
 from notification_adapters.sql.postgres.server import PostgresConnection, Server
 from notification_core.errors import StorageUnavailable
+
+if TYPE_CHECKING:
+    from notification_core.ports.storage import OnTransactionEnd
 
 _WAIT_SECONDS: Final = 10.0
 _ROLLBACK_SECONDS: Final = 2.0
@@ -41,6 +45,7 @@ class PostgresPool:
         self._returning: set[asyncio.Task[None]] = set()
         self.commits = CommitTracker(server)
         self.lent = 0
+        self.on_end: OnTransactionEnd = lambda *_: None
 
     @asynccontextmanager
     async def lend(self, begin: str | None = None) -> AsyncGenerator[AsyncConnection]:
@@ -50,6 +55,7 @@ class PostgresPool:
         committed though it raises. What the driver raises is raised as :func:`raise_mapped` says,
         and :class:`StorageUnavailable` where no connection becomes free in time.
         """
+        asked = monotonic()
         if not self._free.locked():
             await self._free.acquire()
         else:
@@ -60,6 +66,7 @@ class PostgresPool:
                 sentence = "No connection to the database became free in time."
                 raise StorageUnavailable(sentence) from None
         self.lent += 1
+        lent = monotonic()
         try:
             connection = await (self._open() if begin is None else self._open_with(begin))
         except BaseException as error:
@@ -80,6 +87,7 @@ class PostgresPool:
             raise
         self._idle.append(connection)
         self._vacate()
+        self.on_end(lent - asked, monotonic() - lent)
 
     async def commit(self, connection: AsyncConnection, statement: str = "COMMIT") -> None:
         """Run a statement without values that commits; it is never cancelled.

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, closing, suppress
 from operator import methodcaller
 from queue import SimpleQueue
 from threading import Thread
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar, cast
 
 import sqlalchemy as sa
@@ -25,6 +26,8 @@ from notification_adapters.sql.sqlite.errors import DRIVER_ERRORS, CommitFailed,
 if TYPE_CHECKING:
     import aiosqlite
     from sqlalchemy.connectors.asyncio import AsyncIODBAPIConnection
+
+    from notification_core.ports.storage import OnTransactionEnd
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -265,6 +268,7 @@ class SqlitePool:
         self._idle: list[PooledConnection] = []
         self.size = size
         self.lent = 0
+        self.on_end: OnTransactionEnd = lambda *_: None
 
     @asynccontextmanager
     async def lend(self) -> AsyncGenerator[PooledConnection]:
@@ -272,7 +276,9 @@ class SqlitePool:
 
         What the driver raises within is raised as :func:`mapped_error` says.
         """
+        asked = monotonic()
         async with self._free:
+            lent = monotonic()
             self.lent += 1
             try:
                 if self._idle:
@@ -293,6 +299,7 @@ class SqlitePool:
                 raise
             finally:
                 self.lent -= 1
+                self.on_end(lent - asked, monotonic() - lent)
 
     async def transact(self, work: Work[T]) -> T:
         """Do work as one transaction that writes, in one trip to a thread.

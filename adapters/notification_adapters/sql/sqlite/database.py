@@ -38,6 +38,7 @@ from notification_adapters.sql.sqlite.errors import map_errors
 from notification_adapters.sql.statements import ResultRow, Statement
 from notification_core.errors import IncompatibleSchema, StorageUnavailable, StorageUnusable
 from notification_core.ports.clock import Clock
+from notification_core.ports.storage import OnTransactionEnd
 
 _OUT_OF_RESOURCES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO})
 
@@ -118,6 +119,10 @@ class SqliteDatabase(Database):
         with map_errors(), explain_missing_tables(sqlite3.OperationalError, "no such table"):
             await begin_implicitly(connection)
             yield
+
+    def observe_transactions(self, on_end: OnTransactionEnd) -> None:
+        """Call back whenever a transaction has ended."""
+        self.writer.on_end = self._readers.on_end = on_end
 
     @property
     def open_transactions(self) -> int:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from aiohttp import hdrs, web
 from attrs import define, field, frozen
 from prometheus_client import Metric, generate_latest
+from prometheus_client.core import Sample
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
@@ -143,7 +144,7 @@ class MetricTotals:
                 family.type,
                 family.documentation,
                 {
-                    (sample.name, tuple(sample.labels.items())): sample.value
+                    (sample.name, _labels(family.name, sample, number)): sample.value
                     for sample in family.samples
                 },
             )
@@ -182,6 +183,12 @@ class _Exposed(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield all families."""
         yield from (family.metric() for family in self._families.values())
+
+
+def _labels(family: str, sample: Sample, number: int) -> tuple[tuple[str, str], ...]:
+    """Return a series' labels; what a process uses, such as memory, stays that of each process."""
+    labels = tuple(sample.labels.items())
+    return (*labels, ("worker", str(number))) if family.startswith("process_") else labels
 
 
 def _add(sums: dict[str, _Family], families: Iterable[_Family]) -> None:
