@@ -42,16 +42,19 @@ class ApiRefused(ClientError):
     """The API refused a request; trying again does not help.
 
     ``status`` is the HTTP status, ``code`` the number in the catalogue of errors, ``details`` name
-    the fields, and ``request_id`` finds the request in the server's log.
+    the fields, and ``request_id`` finds the request in the server's log. When events are published,
+    ``events`` are the places of those in the request, counted from the first that was handed in.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what an error of the API says
         self,
         status: int,
         code: int,
         message: str,
         details: Sequence[FieldError] = (),
         request_id: str = "",
+        *,
+        events: range = range(0),
     ) -> None:
         named = "; ".join(f"{detail.field}: {detail.message}" for detail in details)
         super().__init__(f"{message} ({named})" if named else message)
@@ -60,6 +63,7 @@ class ApiRefused(ClientError):
         self.message = message
         self.details = tuple(details)
         self.request_id = request_id
+        self.events = events
 
 
 class NotAuthorized(ApiRefused):

@@ -1,6 +1,6 @@
 """Cutting events into requests that the API takes: at most 500 events and 8 MiB each."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from http import HTTPStatus
 from typing import Final, NamedTuple
 from uuid import UUID, uuid4
@@ -17,11 +17,11 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 _published = msgspec.json.Decoder(list[PublishedEvent])
 
 
-class _Numbered(NamedTuple):
-    """An event as JSON, with its place in what was handed in."""
+class Stored(NamedTuple):
+    """How many of the next events are stored, and the response to their request."""
 
-    number: int
-    json: bytes
+    events: int
+    response: bytes
 
 
 async def publish(
@@ -29,44 +29,53 @@ async def publish(
     environment_id: UUID,
     events: Iterable[NewEvent] | AsyncIterable[NewEvent],
 ) -> AsyncIterator[PublishedEvent]:
-    """Yield what became of each event, in their order; each request is stored whole or not at all.
-
-    Raises :class:`ApiRefused` whose details name the places in ``events``; what was yielded before
-    is stored.
-    """
-    path = f"/environments/{environment_id}/events"
-    waiting: list[_Numbered] = []
-    size = number = 0
-    async for event in _each(events):
-        encoded = to_json(_identified(event))
-        if waiting and (len(waiting) == MAX_EVENTS or size + len(encoded) >= MAX_BYTES):
-            for published in await _send(transport, path, waiting):
-                yield published
-            waiting, size = [], 0
-        waiting.append(_Numbered(number, encoded))
-        size += len(encoded) + 1
-        number += 1
-    if waiting:
-        for published in await _send(transport, path, waiting):
+    """Yield what happened to each event, in their order; raise as :func:`publish_encoded` does."""
+    encoded = (to_json(_identified(event)) async for event in _each(events))
+    async for stored in publish_encoded(transport, environment_id, encoded):
+        for published in _published.decode(stored.response):
             yield published
 
 
-async def _send(
-    transport: Transport, path: str, events: Sequence[_Numbered]
-) -> list[PublishedEvent]:
-    body = b"[" + b",".join(event.json for event in events) + b"]"
-    try:
-        return _published.decode((await transport.request("POST", path, body)).body)
-    except ApiRefused as refused:
-        if refused.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE or len(events) == 1:
-            raise _with_places(refused, events[0].number) from refused
-    # Too many bytes, or too many deliveries together: its halves may fit.
-    half = len(events) // 2
-    first = await _send(transport, path, events[:half])
-    return [*first, *(await _send(transport, path, events[half:]))]
+async def publish_encoded(
+    transport: Transport, environment_id: UUID, events: AsyncIterable[bytes]
+) -> AsyncIterator[Stored]:
+    """Publish events that are JSON already, each with an id; yield each request once it is stored.
+
+    A request is stored whole or not at all. Raises :class:`ApiRefused`, whose ``events`` and
+    details name the places in ``events``; what was yielded before is stored.
+    """
+    path, first = f"/environments/{environment_id}/events", 0
+    async for batch in _batches(events):
+        parts = [batch]
+        while parts:
+            part = parts.pop()
+            try:
+                response = await transport.request("POST", path, b"[" + b",".join(part) + b"]")
+            except ApiRefused as refused:
+                if refused.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE or len(part) == 1:
+                    raise _with_places(refused, first, len(part)) from refused
+                # Too many bytes, or too many deliveries together: its halves may fit.
+                half = len(part) // 2
+                parts += part[half:], part[:half]
+            else:
+                yield Stored(len(part), response.body)
+                first += len(part)
 
 
-def _with_places(refused: ApiRefused, first: int) -> ApiRefused:
+async def _batches(events: AsyncIterable[bytes]) -> AsyncIterator[list[bytes]]:
+    batch: list[bytes] = []
+    size = len(b"[]") - len(b",")
+    async for event in events:
+        if batch and (len(batch) == MAX_EVENTS or size + len(b",") + len(event) > MAX_BYTES):
+            yield batch
+            batch, size = [], len(b"[]") - len(b",")
+        batch.append(event)
+        size += len(b",") + len(event)
+    if batch:
+        yield batch
+
+
+def _with_places(refused: ApiRefused, first: int, count: int) -> ApiRefused:
     """Return a refusal whose details count from the first event that was handed in."""
     details = []
     for detail in refused.details:
@@ -75,7 +84,8 @@ def _with_places(refused: ApiRefused, first: int) -> ApiRefused:
         if detail.field.startswith("[") and bracket and index.isdigit():
             field = f"[{first + int(index)}]{rest}"
         details.append(FieldError(field, detail.message))
-    return type(refused)(refused.status, refused.code, refused.message, details, refused.request_id)
+    said = refused.status, refused.code, refused.message, details, refused.request_id
+    return type(refused)(*said, events=range(first, first + count))
 
 
 def _identified(event: NewEvent) -> NewEvent:

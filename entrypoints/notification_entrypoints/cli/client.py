@@ -3,13 +3,14 @@
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from http import HTTPStatus
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import aiohttp
 import click
@@ -18,6 +19,7 @@ from attrs import field, frozen
 
 import notification_client
 from notification_client import FieldError
+from notification_client.publishing import Stored, publish_encoded
 from notification_client.transport import Response, Transport
 from notification_core.errors import Detail
 from notification_entrypoints.cli.terminal import messages, run
@@ -32,10 +34,7 @@ DEFAULT_API = "http://127.0.0.1:3615/api"
 DEFAULT_OPS = "http://127.0.0.1:3616"
 KEY_VARIABLE = "NOTIFICATION_API_KEY"
 _NOT_OURS = "what answers there is not this API"
-_LONGEST_PAUSE = 2.0
 _PAUSE_SECONDS = 0.5
-
-_Response = TypeVar("_Response")
 
 
 @frozen
@@ -49,11 +48,25 @@ class Api:
 
 
 class ApiClient:
-    """Calls the API, each time once, and says in words of the command line what went wrong."""
+    """Calls the API, and says in words of the command line what went wrong.
 
-    def __init__(self, api: Api) -> None:
+    Each request is made once, unless ``retry_for`` says how long it is retried; ``on_retry`` is
+    called with the reason.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        retry_for: timedelta = timedelta(),
+        on_retry: Callable[[ApiUnavailable], None] = lambda _: None,
+    ) -> None:
         self._api = api
-        self._transport = Transport(api.url, api_key=api.key, retry_for=timedelta())
+        self._transport = Transport(
+            api.url,
+            api_key=api.key,
+            retry_for=retry_for,
+            on_retry=lambda error: on_retry(self._unavailable(error)),
+        )
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
@@ -83,6 +96,17 @@ class ApiClient:
             async for page in self._transport.pages(path, query):
                 yield page
 
+    async def publish(self, environment_id: UUID, events: Iterable[bytes]) -> AsyncIterator[Stored]:
+        """Publish events as the client does that others install; raise as :meth:`exchange` does."""
+
+        async def each() -> AsyncIterator[bytes]:
+            for event in events:
+                yield event
+
+        with self._in_our_words(f"/environments/{environment_id}/events"):
+            async for stored in publish_encoded(self._transport, environment_id, each()):
+                yield stored
+
     async def exchange(
         self,
         method: str,
@@ -106,17 +130,22 @@ class ApiClient:
         try:
             yield
         except notification_client.ApiUnavailable as error:
-            if error.status is None:
-                raise ApiUnavailable(_unreachable(api, error.__cause__)) from error
-            said = f"The {api.name} answers {error.status}: {error.reason or _NOT_OURS}"
-            raise ApiUnavailable(said) from error
+            raise self._unavailable(error) from error
         except notification_client.NotOurApi as error:
             if error.status < HTTPStatus.MULTIPLE_CHOICES:
                 said = f"What answers at {api.url} is not our {api.name}."
                 raise CommandFailed(said) from error
             raise self._refusal(error.status, _NOT_OURS, (), path) from error
         except notification_client.ApiRefused as error:
-            raise self._refusal(error.status, error.message, error.details, path) from error
+            refusal = self._refusal(error.status, error.message, error.details, path)
+            refusal.events = error.events
+            raise refusal from error
+
+    def _unavailable(self, error: notification_client.ApiUnavailable) -> ApiUnavailable:
+        if error.status is None:
+            return ApiUnavailable(_unreachable(self._api, error.__cause__))
+        reason = error.reason or _NOT_OURS
+        return ApiUnavailable(f"The {self._api.name} returned {error.status}: {reason}")
 
     def _refusal(
         self, status: int, reason: str, details: Sequence[FieldError], path: str
@@ -203,25 +232,6 @@ def _unreachable(api: Api, error: BaseException | None) -> str:
         f"The {api.name} at {api.url} cannot be reached ({reason}); start it with "
         f"`notification-management up`, or say where it is with {api.option}."
     )
-
-
-async def patiently(
-    ask: Callable[[], Awaitable[_Response]],
-    patience: timedelta,
-    on_wait: Callable[[ApiUnavailable], None] = lambda _: None,
-) -> _Response:
-    """Ask until there is a response; raise the last :class:`ApiUnavailable` after ``patience``."""
-    loop = asyncio.get_running_loop()
-    end, pause = loop.time() + patience.total_seconds(), 0.1
-    while True:
-        try:
-            return await ask()
-        except ApiUnavailable as error:
-            if loop.time() + pause > end:
-                raise
-            on_wait(error)
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, _LONGEST_PAUSE)
 
 
 def _api_at(_context: click.Context, _parameter: click.Parameter, url: str) -> Api:

@@ -7,7 +7,8 @@ import msgspec
 
 from notification_entrypoints.cli.attempts import print_attempt
 from notification_entrypoints.cli.client import Api, api_option, ask
-from notification_entrypoints.cli.options import ID, examples
+from notification_entrypoints.cli.ids import delivery_id_argument, webhook_id_argument
+from notification_entrypoints.cli.options import examples
 from notification_entrypoints.cli.terminal import (
     json_option,
     list_option,
@@ -30,8 +31,6 @@ _COLUMNS = (
     "event_id",
     "origin",
 )
-
-_delivery_id = click.argument("delivery_id", type=ID)
 
 
 class _Delivery(msgspec.Struct):
@@ -58,7 +57,7 @@ def command() -> None:
         "deliveries list WEBHOOK_ID --state failed",
     ),
 )
-@click.argument("webhook_id", type=ID)
+@webhook_id_argument()
 @click.option("--state", type=click.Choice(_STATES), help="Filter by state.")
 @click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
 @list_option
@@ -93,7 +92,7 @@ def list_deliveries(
     "show",
     epilog=examples("deliveries show DELIVERY_ID", "deliveries show DELIVERY_ID --utc"),
 )
-@_delivery_id
+@delivery_id_argument
 @json_option
 @api_option
 def show_delivery(delivery_id: UUID, api: Api, *, as_json: bool) -> None:
@@ -108,7 +107,7 @@ def show_delivery(delivery_id: UUID, api: Api, *, as_json: bool) -> None:
 @command.command(
     "retry", epilog=examples("deliveries retry DELIVERY_ID", "deliveries retry DELIVERY_ID --json")
 )
-@_delivery_id
+@delivery_id_argument
 @json_option
 @api_option
 def retry_delivery(delivery_id: UUID, api: Api, *, as_json: bool) -> None:

@@ -6,7 +6,8 @@ import click
 import msgspec
 
 from notification_entrypoints.cli.client import Api, api_option, ask, ask_until_ended
-from notification_entrypoints.cli.options import ID, examples
+from notification_entrypoints.cli.ids import environment_id_argument
+from notification_entrypoints.cli.options import examples
 from notification_entrypoints.cli.terminal import (
     confirm,
     json_option,
@@ -14,8 +15,6 @@ from notification_entrypoints.cli.terminal import (
     run,
     show_object,
 )
-
-_environment = click.argument("environment_id", type=ID)
 
 
 @click.group("environments")
@@ -30,7 +29,7 @@ def command() -> None:
         "environments purge ENVIRONMENT_ID --yes --detach",
     ),
 )
-@_environment
+@environment_id_argument
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--detach", is_flag=True, help="Do not wait until nothing is left.")
 @json_option
@@ -59,7 +58,7 @@ def purge(environment_id: UUID, api: Api, *, yes: bool, detach: bool, as_json: b
         "environments erasure ENVIRONMENT_ID", "environments erasure ENVIRONMENT_ID --utc"
     ),
 )
-@_environment
+@environment_id_argument
 @json_option
 @api_option
 def erasure(environment_id: UUID, api: Api, *, as_json: bool) -> None:

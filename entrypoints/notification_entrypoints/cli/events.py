@@ -7,9 +7,12 @@ from uuid import UUID, uuid4
 import click
 import msgspec
 
+from notification_client import PublishedEvent
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
 from notification_entrypoints.cli.completion import complete_event_id, complete_event_type
-from notification_entrypoints.cli.options import EVENT_ID, ID, examples, since_option, until_option
+from notification_entrypoints.cli.ids import environment_option
+from notification_entrypoints.cli.options import EVENT_ID, examples, since_option, until_option
+from notification_entrypoints.cli.publish import outcome_of
 from notification_entrypoints.cli.terminal import (
     asynchronous,
     json_option,
@@ -31,11 +34,6 @@ class _EventType(msgspec.Struct):
     description: str
     deprecated: bool = False
     example: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
-class _Published(msgspec.Struct):
-    event_id: str
-    duplicate: bool
 
 
 class _Summary(msgspec.Struct):
@@ -62,7 +60,7 @@ class _Event(msgspec.Struct):
     deliveries: list[msgspec.Raw]
 
 
-_environment = click.option("--environment", type=ID, required=True, help="Whose events.")
+_environment = environment_option("Whose events")
 
 
 @click.group("events")
@@ -229,9 +227,8 @@ async def trigger(
     if as_json:
         print_raw_json(response)
         return
-    published = msgspec.json.decode(response, type=_Published)
-    outcome = "duplicate" if published.duplicate else "published"
-    show_table(("event_id", "outcome"), [(published.event_id, outcome)], "")
+    published = msgspec.json.decode(response, type=PublishedEvent)
+    show_table(("event_id", "outcome"), [(published.event_id, outcome_of(published))], "")
     messages().print(
         f"See its deliveries: notification-management events show {quoted(published.event_id)} "
         f"--environment {environment}",

@@ -7,8 +7,10 @@ from uuid import UUID
 import click
 import msgspec
 
+from notification_client import FilterTrial
 from notification_entrypoints.cli.client import Api, api_option, ask
-from notification_entrypoints.cli.options import ID, examples, json_object
+from notification_entrypoints.cli.ids import webhook_id_argument
+from notification_entrypoints.cli.options import examples, json_object
 from notification_entrypoints.cli.terminal import (
     list_option,
     messages,
@@ -18,24 +20,6 @@ from notification_entrypoints.cli.terminal import (
 )
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
-
-
-class _Mismatch(msgspec.Struct):
-    field: str
-    message: str
-
-
-class _TriedEvent(msgspec.Struct):
-    event_id: str
-    type: str
-    matched: bool
-    errors: list[_Mismatch]
-
-
-class _FilterTrial(msgspec.Struct):
-    tried: int
-    matched: int
-    results: list[_TriedEvent]
 
 
 def filter_option(*, required: bool = False, extra: str = "") -> Callable[[_Command], _Command]:
@@ -57,7 +41,7 @@ def filter_option(*, required: bool = False, extra: str = "") -> Callable[[_Comm
         "webhooks try-filter WEBHOOK_ID --filter @failed.json --limit 100 --json",
     ),
 )
-@click.argument("webhook_id", type=ID)
+@webhook_id_argument()
 @filter_option(required=True, extra=".")
 @click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
 @list_option
@@ -79,7 +63,7 @@ def try_filter(
     if as_json:
         print_raw_json(response)
         return
-    trial = msgspec.json.decode(response, type=_FilterTrial)
+    trial = msgspec.json.decode(response, type=FilterTrial)
     rows = [
         (
             result.event_id,

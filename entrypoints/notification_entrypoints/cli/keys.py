@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
-from notification_entrypoints.cli.completion import complete_key_id
+from notification_entrypoints.cli.completion import complete_environment_id, complete_key_id
 from notification_entrypoints.cli.options import ID, examples, time_to_come
 from notification_entrypoints.cli.tables import plain
 from notification_entrypoints.cli.terminal import (
@@ -65,6 +65,7 @@ def command() -> None:
     "--environment",
     "environments",
     type=ID,
+    shell_complete=complete_environment_id,
     multiple=True,
     help="An environment that it is valid for (repeatable).",
 )

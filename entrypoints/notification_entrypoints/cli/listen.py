@@ -25,6 +25,7 @@ from rich.text import Text
 from notification_adapters.clock import SystemClock
 from notification_entrypoints.cli.attempts import pretty
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, checked_url
+from notification_entrypoints.cli.completion import complete_environment_id
 from notification_entrypoints.cli.options import ID, examples
 from notification_entrypoints.cli.tables import printable
 from notification_entrypoints.cli.terminal import output, print_json, style, utc_option
@@ -171,7 +172,12 @@ def _scripted(_context: click.Context, _parameter: click.Parameter, text: str) -
     show_default=True,
     help="The port; 0 takes a free one.",
 )
-@click.option("--environment", type=ID, help="Subscribe to all of its events while this runs.")
+@click.option(
+    "--environment",
+    type=ID,
+    shell_complete=complete_environment_id,
+    help="Subscribe to all of its events while this runs.",
+)
 @click.option(
     "--forward-to",
     metavar="URL",

@@ -15,7 +15,8 @@ from attrs import define, field, frozen
 
 from notification_entrypoints.cli.client import Api, ApiClient, api_option
 from notification_entrypoints.cli.completion import complete_event_type
-from notification_entrypoints.cli.options import ID, examples, since_option, until_option
+from notification_entrypoints.cli.ids import webhook_id_argument
+from notification_entrypoints.cli.options import examples, since_option, until_option
 from notification_entrypoints.cli.tables import Row, printable
 from notification_entrypoints.cli.terminal import (
     RowPrinter,
@@ -193,7 +194,7 @@ class WebhookLog:
         "logs WEBHOOK_ID --outcome failed --since 1h --json",
     ),
 )
-@click.argument("webhook_id", type=ID)
+@webhook_id_argument()
 @click.option(
     "--limit",
     type=click.IntRange(1, 10_000),

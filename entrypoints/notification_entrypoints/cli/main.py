@@ -120,6 +120,7 @@ class _Commands(click.Group):
 _CLIENT_VARIABLES = {
     "NOTIFICATION_API_URL": "The API's base URL, like --api.",
     "NOTIFICATION_API_KEY": "The API key.",
+    "NOTIFICATION_ENVIRONMENT": "The environment of commands that need one, like --environment.",
     "NOTIFICATION_OPS_URL": "The ops server's base URL, like --ops.",
     "NO_COLOR": "Any value but the empty one: no colours.",
 }

@@ -5,7 +5,8 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import BinaryIO
@@ -16,11 +17,13 @@ import msgspec
 from attrs import define, frozen
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+from notification_client import PublishedEvent
 from notification_core.errors import InvalidEvent, TooLarge
 from notification_core.model.event import MAX_EVENT_BYTES
-from notification_entrypoints.cli.client import Api, ApiClient, api_option, patiently
+from notification_entrypoints.cli.client import Api, ApiClient, api_option
 from notification_entrypoints.cli.completion import complete_event_type
-from notification_entrypoints.cli.options import ID, examples
+from notification_entrypoints.cli.ids import environment_option
+from notification_entrypoints.cli.options import examples
 from notification_entrypoints.cli.tables import printable
 from notification_entrypoints.cli.terminal import (
     RowPrinter,
@@ -31,15 +34,11 @@ from notification_entrypoints.cli.terminal import (
 )
 from notification_entrypoints.commands.exit_codes import ApiRefused, ApiUnavailable, CommandFailed
 
-MAX_BATCH_EVENTS = 500
-MAX_BATCH_BYTES = 8 * 1024 * 1024
-
 _encode = msgspec.json.encode
 
 _WHITESPACE = b" \t\r\n"
 _MAX_NAMED = 10
 _PLACE = re.compile(r"\[(\d+)\]\.?(.*)")
-_TOO_LARGE = 413
 
 
 @frozen
@@ -51,44 +50,11 @@ class Line:
     end: int
 
 
-@frozen
-class Batch:
-    """Lines that are published together."""
-
-    lines: Sequence[Line]
-
-    @property
-    def body(self) -> bytes:
-        """The events as one JSON array."""
-        return b"[" + b",".join(line.message for line in self.lines) + b"]"
-
-    def halves(self) -> tuple["Batch", "Batch"]:
-        """Return the batch in two parts, in its order."""
-        middle = len(self.lines) // 2
-        return Batch(self.lines[:middle]), Batch(self.lines[middle:])
-
-
-class _Warning(msgspec.Struct):
-    field: str
-    message: str
-
-
-class _Published(msgspec.Struct):
-    event_id: str
-    duplicate: bool
-    warnings: list[_Warning] = []
-
-    @property
-    def outcome(self) -> str:
-        """What became of it, in a word."""
-        return "duplicate" if self.duplicate else "published"
-
-
 class _Identified(msgspec.Struct):
     event_id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-_PUBLISHED = msgspec.json.Decoder(list[_Published])
+_PUBLISHED = msgspec.json.Decoder(list[PublishedEvent])
 _IDENTIFIED = msgspec.json.Decoder(_Identified)
 
 
@@ -101,7 +67,7 @@ _IDENTIFIED = msgspec.json.Decoder(_Identified)
     ),
 )
 @click.argument("file", type=click.File("rb"), required=False)
-@click.option("--environment", type=ID, required=True, help="The environment of the events.")
+@environment_option("The environment of the events")
 @click.option(
     "--event",
     "event_type",
@@ -208,74 +174,79 @@ class _Publishing:
         return f"{self.events - self.duplicates:,} published, {duplicates}."
 
     async def publish(self, api: Api, lines: Iterator[Line]) -> None:
-        async with ApiClient(api) as client:
-            for batch in batches(lines):
-                await self._send(client, batch)
+        unstored: deque[Line] = deque()
 
-    async def _send(self, client: ApiClient, batch: Batch) -> None:
-        path, body = f"/environments/{self.environment}/events", batch.body
+        def events() -> Iterator[bytes]:
+            for line in lines:
+                unstored.append(line)
+                yield line.message
+
         try:
-            response = await patiently(
-                lambda: client.request("POST", path, body),
-                self.patience,
-                lambda error: messages().print(
-                    f"Retrying: {printable(str(error))}", style="yellow", markup=False
-                ),
-            )
+            async with ApiClient(api, self.patience, _say_why) as client:
+                async for count, response in client.publish(self.environment, events()):
+                    self._stored([unstored.popleft() for _ in range(count)], response)
         except ApiRefused as error:
-            if error.status != _TOO_LARGE or len(batch.lines) == 1:
-                raise CommandFailed(self._refusal(batch, error)) from error
+            refused = [unstored[place - self.events] for place in error.events]
+            raise CommandFailed(self._refusal(refused, error)) from error
         except ApiUnavailable as error:
             raise CommandFailed(f"{error} {self._so_far()}") from error
-        else:
-            published = _PUBLISHED.decode(response)
-            self.events += len(published)
-            self.duplicates += sum(event.duplicate for event in published)
-            if self.prints_json:
-                print_raw_json(response)
-            if self.printer:
-                self.printer.print([(event.event_id, event.outcome) for event in published])
-            self._warn(batch, published)
-            self.tell(self.events, batch.lines[-1].end)
-            return
-        # Too many bytes, or webhooks for so many events: the parts are tried by themselves.
-        for half in batch.halves():
-            await self._send(client, half)
 
-    def _warn(self, batch: Batch, published: Sequence[_Published]) -> None:
+    def _stored(self, lines: Sequence[Line], response: bytes) -> None:
+        published = _PUBLISHED.decode(response)
+        if self.prints_json:
+            print_raw_json(response)
+        if self.printer:
+            self.printer.print([(event.event_id, outcome_of(event)) for event in published])
+        self._warn(lines, published)
+        self.events += len(published)
+        self.duplicates += sum(event.duplicate for event in published)
+        self.tell(self.events, lines[-1].end)
+
+    def _warn(self, lines: Sequence[Line], published: Sequence[PublishedEvent]) -> None:
         """Show what does not fit its schema, in words of the file: the first ten things."""
-        for index, event in enumerate(published):
+        for line, event in zip(lines, published, strict=True):
             for warning in event.warnings:
                 self.warnings += 1
                 if self.warnings <= _MAX_NAMED:
-                    where = _place(batch, f"[{index}].{warning.field}")
-                    text = printable(f"Warning: {where}: {warning.message}")
+                    text = printable(f"Warning: {_place(line, warning.field)}: {warning.message}")
                     messages().print(text, style="yellow", markup=False)
 
-    def _refusal(self, batch: Batch, error: ApiRefused) -> str:
+    def _refusal(self, lines: Sequence[Line], error: ApiRefused) -> str:
         """Say what is wrong in words of the file that the events came from."""
         named = [
-            printable(f"{_place(batch, detail.field)}: {detail.message}")
+            printable(f"{self._place_in(lines, detail.field)}: {detail.message}")
             for detail in error.details[:_MAX_NAMED]
         ]
         if len(error.details) > _MAX_NAMED:
             named.append(f"and {len(error.details) - _MAX_NAMED} more")
-        first, last = batch.lines[0].number, batch.lines[-1].number
-        lines = f"Line {first} is" if first == last else f"Lines {first} to {last} are"
-        refused = f"{lines if first else 'The event is'} refused."
+        first, last = lines[0].number, lines[-1].number
+        which = f"Line {first} is" if first == last else f"Lines {first} to {last} are"
+        refused = f"{which if first else 'The event is'} refused."
         return "\n  ".join([refused, *(named or [str(error)]), self._so_far()])
+
+    def _place_in(self, lines: Sequence[Line], field: str) -> str:
+        match = _PLACE.fullmatch(field)
+        index = int(match[1]) - self.events if match else len(lines)
+        return _place(lines[index], match[2]) if match and index < len(lines) else field
 
     def _so_far(self) -> str:
         return f"Before that: {self.totals}"
 
 
-def _place(batch: Batch, field: str) -> str:
-    """Return where in the file a field of the batch stands."""
-    match = _PLACE.fullmatch(field)
-    if match is None or int(match[1]) >= len(batch.lines):
-        return field
-    number = batch.lines[int(match[1])].number
-    return ", ".join([*([f"line {number}"] if number else []), *([match[2]] if match[2] else [])])
+def _say_why(error: ApiUnavailable) -> None:
+    messages().print(f"Retrying: {printable(str(error))}", style="yellow", markup=False)
+
+
+def outcome_of(event: PublishedEvent) -> str:
+    """Return what happened to a published event, in a word."""
+    return "duplicate" if event.duplicate else "published"
+
+
+def _place(line: Line, field: str) -> str:
+    """Return where in the file a field of an event stands."""
+    return ", ".join(
+        [*([f"line {line.number}"] if line.number else []), *([field] if field else [])]
+    )
 
 
 @contextmanager
@@ -331,17 +302,3 @@ def identified(message: bytes, make_event_id: Callable[[], str]) -> bytes:
         raise InvalidEvent(f"This is not an event as JSON: {error}.") from error
     comma = b"" if message[1:].lstrip(_WHITESPACE).startswith(b"}") else b","
     return b'{"event_id":"%b"%b' % (make_event_id().encode(), comma) + message[1:]
-
-
-def batches(lines: Iterable[Line]) -> Iterator[Batch]:
-    """Cut lines into batches of at most 500 events and 8 MiB."""
-    waiting: list[Line] = []
-    size = 0
-    for line in lines:
-        if len(waiting) == MAX_BATCH_EVENTS or size + len(line.message) + 2 > MAX_BATCH_BYTES:
-            yield Batch(waiting)
-            waiting, size = [], 0
-        waiting.append(line)
-        size += len(line.message) + 1
-    if waiting:
-        yield Batch(waiting)

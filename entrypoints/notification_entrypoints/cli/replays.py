@@ -6,8 +6,10 @@ from uuid import UUID
 import click
 import msgspec
 
+from notification_client.models import ReplayCount
 from notification_entrypoints.cli.client import Api, api_option, ask, ask_until_ended
-from notification_entrypoints.cli.options import ID, examples, instant, until_option
+from notification_entrypoints.cli.ids import replay_id_argument, webhook_id_argument
+from notification_entrypoints.cli.options import examples, instant, until_option
 from notification_entrypoints.cli.terminal import (
     json_option,
     list_option,
@@ -19,8 +21,7 @@ from notification_entrypoints.cli.terminal import (
 
 _STATES = ("failed", "skipped", "cancelled", "succeeded")
 
-_webhook_id = click.argument("webhook_id", type=ID)
-_replay_id = click.argument("replay_id", type=ID)
+_webhook_id = webhook_id_argument()
 
 
 class _Replay(msgspec.Struct):
@@ -31,11 +32,6 @@ class _Replay(msgspec.Struct):
     until: str
     states: list[str]
     done_until: str = ""
-
-
-class _Count(msgspec.Struct):
-    count: int
-    is_exact: bool
 
 
 @click.command(
@@ -92,7 +88,7 @@ def replay(  # noqa: PLR0913 - one parameter an option
     if as_json:
         print_raw_json(response)
     elif dry_run:
-        counted = msgspec.json.decode(response, type=_Count)
+        counted = msgspec.json.decode(response, type=ReplayCount)
         more = "" if counted.is_exact else " or more"
         output().print(f"{counted.count:,}{more} deliveries would be replayed.")
     else:
@@ -126,7 +122,7 @@ def list_replays(webhook_id: UUID, api: Api, *, as_json: bool) -> None:
     ),
 )
 @_webhook_id
-@_replay_id
+@replay_id_argument
 @json_option
 @api_option
 def show_replay(webhook_id: UUID, replay_id: UUID, api: Api, *, as_json: bool) -> None:
@@ -145,7 +141,7 @@ def show_replay(webhook_id: UUID, replay_id: UUID, api: Api, *, as_json: bool) -
     ),
 )
 @_webhook_id
-@_replay_id
+@replay_id_argument
 @json_option
 @api_option
 def cancel_replay(webhook_id: UUID, replay_id: UUID, api: Api, *, as_json: bool) -> None:

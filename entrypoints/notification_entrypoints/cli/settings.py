@@ -6,7 +6,8 @@ import click
 import msgspec
 
 from notification_entrypoints.cli.client import Api, api_option, ask
-from notification_entrypoints.cli.options import ID, examples
+from notification_entrypoints.cli.ids import environment_option
+from notification_entrypoints.cli.options import examples
 from notification_entrypoints.cli.terminal import list_option, print_raw_json, run, show_table
 
 _FORMS = ("hex", "base64", "pem", "whpk")
@@ -38,7 +39,7 @@ class _Settings(msgspec.Struct):
         "settings --environment ID --key pem > key.pem",
     ),
 )
-@click.option("--environment", type=ID, required=True, help="Whose keys.")
+@environment_option("Whose keys")
 @click.option(
     "--key", "form", type=click.Choice(_FORMS), help="Print only the key that signs now, like this."
 )

@@ -7,7 +7,8 @@ import click
 import msgspec
 
 from notification_entrypoints.cli.client import Api, api_option, ask
-from notification_entrypoints.cli.options import ID, examples
+from notification_entrypoints.cli.ids import secret_id_argument, webhook_id_argument
+from notification_entrypoints.cli.options import examples
 from notification_entrypoints.cli.terminal import (
     confirm,
     json_option,
@@ -20,7 +21,7 @@ from notification_entrypoints.cli.terminal import (
 
 _MAX_LENGTH = 4096
 
-_webhook_id = click.argument("webhook_id", type=ID)
+_webhook_id = webhook_id_argument()
 
 
 class _Secret(msgspec.Struct):
@@ -96,7 +97,7 @@ def list_secrets(webhook_id: UUID, api: Api, *, as_json: bool) -> None:
     ),
 )
 @_webhook_id
-@click.argument("secret_id", type=ID)
+@secret_id_argument
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 @api_option

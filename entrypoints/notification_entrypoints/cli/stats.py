@@ -10,6 +10,8 @@ import click
 import msgspec
 
 from notification_entrypoints.cli.client import Api, api_option, ask
+from notification_entrypoints.cli.completion import complete_environment_id
+from notification_entrypoints.cli.ids import webhook_id_argument
 from notification_entrypoints.cli.options import ID, examples, since_option, until_option
 from notification_entrypoints.cli.tables import Row
 from notification_entrypoints.cli.terminal import (
@@ -54,8 +56,13 @@ class _Statistics(msgspec.Struct):
         "stats --environment ID --since 720h --bucket day --json | jq .total",
     ),
 )
-@click.argument("webhook_id", type=ID, required=False)
-@click.option("--environment", type=ID, help="All webhooks of this environment together.")
+@webhook_id_argument(required=False)
+@click.option(
+    "--environment",
+    type=ID,
+    shell_complete=complete_environment_id,
+    help="All webhooks of this environment together.",
+)
 @click.option(
     "--bucket",
     type=click.Choice(["minute", "hour", "day"]),

@@ -6,7 +6,8 @@ import click
 import msgspec
 
 from notification_entrypoints.cli.client import Api, api_option, ask
-from notification_entrypoints.cli.options import ID, examples
+from notification_entrypoints.cli.ids import environment_option
+from notification_entrypoints.cli.options import examples
 from notification_entrypoints.cli.terminal import (
     confirm,
     json_option,
@@ -35,7 +36,7 @@ def command() -> None:
         "verification-keys rotate --environment ID --emergency",
     ),
 )
-@click.option("--environment", type=ID, required=True, help="Whose key.")
+@environment_option("Whose key")
 @click.option(
     "--emergency",
     is_flag=True,

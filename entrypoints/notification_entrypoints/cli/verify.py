@@ -21,6 +21,7 @@ from notification_core.model.public_keys import parse_public_key
 from notification_core.model.secret_text import SECRET_PREFIX, parse_signing_secret
 from notification_core.signing.signatures import SignatureForm
 from notification_entrypoints.cli.client import Api, ApiClient, api_option
+from notification_entrypoints.cli.completion import complete_environment_id
 from notification_entrypoints.cli.options import ID, examples
 from notification_entrypoints.cli.tables import printable
 from notification_entrypoints.cli.terminal import json_option, output, print_json, run
@@ -110,6 +111,7 @@ def _read(path: str) -> str:
 @click.option(
     "--environment",
     type=ID,
+    shell_complete=complete_environment_id,
     help="Trust the keys that the API publishes of it (default: the one that the body names).",
 )
 @click.option("--any-age", is_flag=True, help="Do not mind how long ago it was signed.")

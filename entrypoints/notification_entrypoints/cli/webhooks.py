@@ -11,8 +11,9 @@ from notification_entrypoints.cli.attempts import print_attempt
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
 from notification_entrypoints.cli.completion import complete_event_type
 from notification_entrypoints.cli.filters import filter_option, try_filter
+from notification_entrypoints.cli.ids import environment_option, webhook_id_argument
 from notification_entrypoints.cli.logs import AttemptView
-from notification_entrypoints.cli.options import ID, examples, time_to_come
+from notification_entrypoints.cli.options import examples, time_to_come
 from notification_entrypoints.cli.replays import replay
 from notification_entrypoints.cli.retries import rate_limit_option, retry_options
 from notification_entrypoints.cli.signing_secrets import signing_secrets
@@ -53,8 +54,8 @@ def _header(
     return headers
 
 
-_environment = click.option("--environment", type=ID, required=True, help="Whose webhooks.")
-_webhook_id = click.argument("webhook_id", type=ID)
+_environment = environment_option("Whose webhooks")
+_webhook_id = webhook_id_argument()
 _events = click.option(
     "--event",
     "events",

@@ -64,13 +64,17 @@ class ApiUnavailable(NotificationError):
 
 
 class ApiRefused(NotificationError):
-    """The API refuses a request; ``details`` names the fields."""
+    """The API refuses a request.
+
+    ``details`` names the fields; ``events`` are the places of the events that it was to publish.
+    """
 
     def __init__(self, status: int, message: str, details: Sequence[Detail]) -> None:
         refusals = "; ".join(f"{detail.field}: {detail.message}" for detail in details)
         super().__init__(f"The API refuses this: {refusals}" if refusals else message)
         self.status = status
         self.details = tuple(details)
+        self.events = range(0)
 
 
 _EXITS: tuple[tuple[type[BaseException], Exit], ...] = (

@@ -6,13 +6,19 @@ import sys
 
 import pytest
 
+from notification_entrypoints.cli import main
 from tests.entrypoints.fake_api import FakeApi
 
 ENVIRONMENT = "0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10"
 TYPES = [{"name": "job-completed"}, {"name": "job-created"}, {"name": "pipeline-created"}]
 
 
-def completed(line: str, url: str) -> list[str]:
+WEBHOOK = "01a2c0de-0000-7000-8000-000000000001"
+OTHER = "02b2c0de-0000-7000-8000-000000000002"
+WEBHOOKS = [{"webhook_id": WEBHOOK, "name": "Orders"}, {"webhook_id": OTHER, "name": "Other"}]
+
+
+def completed(line: str, url: str, **variables: str) -> list[str]:
     """Return what bash would offer behind the last word of a line."""
     words = f"notification-management {line}"
     asked = {
@@ -20,6 +26,7 @@ def completed(line: str, url: str) -> list[str]:
         "COMP_WORDS": words,
         "COMP_CWORD": str(len(words.split(" ")) - 1),
         "NOTIFICATION_API_URL": url,
+        **variables,
     }
     program = "import sys; from notification_entrypoints.cli import main; sys.exit(main())"
     done = subprocess.run(  # noqa: S603 - this interpreter with our own script
@@ -50,6 +57,53 @@ def test_ids_are_offered(api: FakeApi) -> None:
     api.responds("GET", "/keys", (200, [{"key_id": "019a", "name": "CI"}]))
     assert completed(f"events show --environment {ENVIRONMENT} ev", api.url) == ["evt-1"]
     assert completed("keys revoke 01", api.url) == ["019a"]
+
+
+@pytest.mark.parametrize(
+    "line", ["webhooks show 01", "logs 01", "stats 01", "webhooks replay 01", "deliveries list 01"]
+)
+def test_webhooks_of_the_chosen_environment_are_offered(api: FakeApi, line: str) -> None:
+    api.responds("GET", f"/environments/{ENVIRONMENT}/webhooks", (200, WEBHOOKS))
+    assert completed(line, api.url, NOTIFICATION_ENVIRONMENT=ENVIRONMENT) == [WEBHOOK]
+
+
+def test_without_a_chosen_environment_those_of_the_api_keys_count(api: FakeApi) -> None:
+    keys = [{"key_id": "1", "environments": [ENVIRONMENT]}, {"key_id": "2", "environments": "all"}]
+    api.responds("GET", "/keys", (200, keys))
+    api.responds("GET", f"/environments/{ENVIRONMENT}/webhooks", (200, WEBHOOKS))
+    assert completed("publish --environment 0", api.url) == [ENVIRONMENT]
+    assert completed("environments purge 0", api.url) == [ENVIRONMENT]
+    assert completed("webhooks show 0", api.url) == [WEBHOOK, OTHER]
+
+
+def test_the_environment_of_the_variable_is_offered_without_an_api() -> None:
+    url = "http://127.0.0.1:9/api"
+    line = "events list --environment 0"
+    assert completed(line, url, NOTIFICATION_ENVIRONMENT=ENVIRONMENT) == [ENVIRONMENT]
+
+
+def test_deliveries_replays_and_signing_secrets_are_offered(api: FakeApi) -> None:
+    api.responds("GET", f"/environments/{ENVIRONMENT}/webhooks", (200, WEBHOOKS))
+    of_webhook = f"/webhooks/{WEBHOOK}"
+    api.responds(
+        "GET", f"{of_webhook}/deliveries", (200, [{"delivery_id": "03d", "state": "failed"}])
+    )
+    api.responds("GET", f"/webhooks/{OTHER}/deliveries", (200, [{"delivery_id": "04e"}]))
+    api.responds("GET", f"{of_webhook}/replays", (200, [{"replay_id": "05f"}]))
+    api.responds("GET", f"{of_webhook}/signing-secrets", (200, [{"secret_id": "06a"}]))
+    chosen = {"NOTIFICATION_ENVIRONMENT": ENVIRONMENT}
+    assert completed("deliveries show 0", api.url, **chosen) == ["03d", "04e"]
+    assert completed(f"replays show {WEBHOOK} 0", api.url, **chosen) == ["05f"]
+    assert completed(f"webhooks signing-secrets revoke {WEBHOOK} 0", api.url, **chosen) == ["06a"]
+
+
+def test_the_variable_stands_for_the_option(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.responds("GET", f"/environments/{ENVIRONMENT}/webhooks", (200, []))
+    monkeypatch.setenv("NOTIFICATION_ENVIRONMENT", ENVIRONMENT)
+    assert main(["webhooks", "list"]) == 0
+    assert "no webhooks yet" in capsys.readouterr().out
 
 
 def test_without_an_api_nothing_is_offered_and_nothing_said() -> None:

@@ -217,5 +217,5 @@ def test_following_goes_on_when_the_api_was_away_and_says_so_once(api: FakeApi) 
         assert told(process, 2) == [1, 2]
         process.terminate()
         _, errors = process.communicate(timeout=PATIENCE)
-    assert errors == "Waiting: The API answers 503: Not now.\n"
+    assert errors == "Waiting: The API returned 503: Not now.\n"
     assert process.returncode == 0

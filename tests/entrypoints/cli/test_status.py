@@ -106,7 +106,7 @@ def test_a_process_that_still_starts_is_told_as_such(ops: FakeApi, capsys: Outpu
     ops.responds("GET", "/status", (503, {"message": "The process is starting."}))
     assert main(["status"]) == Exit.UNAVAILABLE
     said = capsys.readouterr().err
-    assert said == "Error: The ops server answers 503: The process is starting.\n"
+    assert said == "Error: The ops server returned 503: The process is starting.\n"
 
 
 def test_what_is_no_address_is_a_wrong_call(capsys: Output) -> None:
