@@ -163,6 +163,25 @@ class ApiKeyNotFound(NotificationError, LookupError):
         self.key_id = key_id
 
 
+class PortalSessionNotFound(NotificationError, LookupError):
+    """The environment has no such portal session."""
+
+    def __init__(self, session_id: UUID) -> None:
+        super().__init__(f"There is no portal session {session_id}.")
+        self.session_id = session_id
+
+
+class PortalCodeRefused(NotificationError):
+    """A one-time code that opens no portal session; the message says why."""
+
+    def __init__(self, message: str = "This link is not valid. Open the portal again.") -> None:
+        super().__init__(message)
+
+
+class SessionEnded(NotificationError):
+    """The token of a session that has expired, was revoked, or is not there."""
+
+
 class CredentialRefused(NotificationError):
     """A credential that proves nothing; the message says why, to whoever holds it."""
 
@@ -173,6 +192,10 @@ class IssuerUnavailable(NotificationError):
 
 class InvalidApiKey(InvalidInput):
     """An API key that is not to be made; the details name each field."""
+
+
+class InvalidPortalSession(InvalidInput):
+    """A portal session that is not to be made; the details name each field."""
 
 
 class WebhookDeleted(NotificationError):

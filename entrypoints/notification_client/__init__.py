@@ -40,6 +40,7 @@ from notification_client.models import (
     WebhookDraft,
     WebhookLog,
 )
+from notification_client.portal_sessions import NewPortalSession, PortalSession
 from notification_client.transport import Transport
 
 __all__ = [
@@ -59,11 +60,13 @@ __all__ = [
     "FilterTrial",
     "NewApiKey",
     "NewEvent",
+    "NewPortalSession",
     "NotAuthorized",
     "NotFound",
     "NotOurApi",
     "NotificationClient",
     "Outdated",
+    "PortalSession",
     "PublishedEvent",
     "Replay",
     "ReplayCount",

@@ -39,6 +39,7 @@ from notification_client.models import (
     WebhookLog,
     WebhookPatch,
 )
+from notification_client.portal_sessions import PortalSessionMethods
 from notification_client.publishing import publish
 from notification_client.transport import Response, Transport, to_json
 
@@ -46,7 +47,7 @@ _Model = TypeVar("_Model")
 _PAGE = "100"
 
 
-class NotificationClient:
+class NotificationClient(PortalSessionMethods):
     """A client of the API at a base URL; an async context manager.
 
     ``retry_for`` bounds how long a request is repeated that cannot be served now; each repetition

@@ -27,6 +27,7 @@ from attrs import evolve
 from notification_adapters.event_formats.catalogue import catalogue_of
 from notification_adapters.event_formats.event_json import read_event
 from notification_adapters.sql import HostConnection
+from notification_core.access.portal_sessions import PortalSessionService
 from notification_core.environments.erasures import ErasureService
 from notification_core.errors import Detail, InvalidInput, InvalidSettings
 from notification_core.ingest.ingest import Published
@@ -163,6 +164,11 @@ class Notifications:
     def signing_secrets(self) -> SigningSecretService:
         """Secrets that a webhook's requests are signed with, beside the environment's keys."""
         return self._application.signing_secrets
+
+    @property
+    def portal_sessions(self) -> PortalSessionService:
+        """Customers in the portal of their environment."""
+        return self._application.portal_sessions
 
     @property
     def erasures(self) -> ErasureService:

@@ -1,5 +1,6 @@
 """Authentication by API keys."""
 
+import hashlib
 from datetime import timedelta
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from notification_core.concurrency.read_through_cache import ReadThroughCache
 from notification_core.errors import ApiKeyNotFound, CredentialRefused
 from notification_core.model.api_key import ApiKey, KeyState, api_key_id_in, matches_hash
 from notification_core.model.caller import Caller, Scope
+from notification_core.model.console_session import CredentialGrant
 from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.clock import Clock
 from notification_core.ports.credentials import CredentialScheme
@@ -19,6 +21,7 @@ A revocation takes effect within it, and a store is asked for no id more often.
 """
 
 _UNKNOWN = "There is no such API key. Make one with `notification-management keys create`."
+_KEY = "key:"
 
 
 class StoredKeys(CredentialScheme):
@@ -42,13 +45,32 @@ class StoredKeys(CredentialScheme):
 
     async def caller(self, credential: str) -> Caller:
         """Return whose key this is."""
+        _, caller = await self._checked(credential)
+        return caller
+
+    async def grant(self, credential: str) -> CredentialGrant:
+        """Return what a key gives; its id is no secret."""
+        key, caller = await self._checked(credential)
+        return CredentialGrant(caller, f"{_KEY}{key.key_id.hex}", key.expires_at)
+
+    async def is_valid(self, reference: str) -> bool:
+        """Tell whether a key is neither revoked nor expired, as soon as its callers are told."""
+        if not reference.startswith(_KEY):
+            return False
+        try:
+            key, _ = await self._found.get(reference.removeprefix(_KEY))
+        except CredentialRefused:
+            return False
+        return key.state(self._clock.now()) is KeyState.ACTIVE
+
+    async def _checked(self, credential: str) -> tuple[ApiKey, Caller]:
         key_id = api_key_id_in(credential)
         if key_id is None:
             raise CredentialRefused(_UNKNOWN)
         key, caller = await self._found.get(key_id)
         if problem := self._problem(key, credential):
             raise CredentialRefused(problem)
-        return caller
+        return key, caller
 
     def invalidate(self, key_id: UUID) -> None:
         """Read a key anew when it is used next: it has changed."""
@@ -96,3 +118,16 @@ class BootstrapKey(CredentialScheme):
         if not self.accepts(credential):
             raise CredentialRefused(_UNKNOWN)
         return Caller("bootstrap", Scope.ADMIN)
+
+    async def grant(self, credential: str) -> CredentialGrant:
+        """Return what the key gives, for as long as no other one is configured."""
+        return CredentialGrant(await self.caller(credential), self._reference)
+
+    async def is_valid(self, reference: str) -> bool:
+        """Tell whether this is the key."""
+        return reference == self._reference
+
+    @property
+    def _reference(self) -> str:
+        # A digest of the digest: what is stored is not even good for comparing keys with it.
+        return f"bootstrap:{hashlib.sha256(self._digest).hexdigest()}"

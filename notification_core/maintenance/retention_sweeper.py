@@ -1,4 +1,4 @@
-"""Retention, batch after batch: logs, dead letters, events with their deliveries, tombstones."""
+"""Retention, batch after batch: of logs, sessions, dead letters, events, deliveries, tombstones."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,6 +16,7 @@ DEAD_LETTERS_AT_ONCE: Final = 100
 EVENTS_AT_ONCE: Final = 100
 WEBHOOKS_AT_ONCE: Final = 100
 STATISTICS_AT_ONCE: Final = 1_000
+SESSIONS_AT_ONCE: Final = 1_000
 
 
 @frozen
@@ -60,6 +61,7 @@ class RetentionSweeper:
         if events.after is not None:
             return True
         swept = await self._sweep_statistics(now)
+        swept = swept or await self._retention.delete_sessions_before(now, SESSIONS_AT_ONCE)
         if swept or await self._retention.delete_webhooks_before(before, WEBHOOKS_AT_ONCE):
             return True
         self._logs_after = FIRST_WEBHOOK

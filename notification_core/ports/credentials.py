@@ -4,6 +4,7 @@ from abc import abstractmethod
 from typing import Protocol
 
 from notification_core.model.caller import Caller
+from notification_core.model.console_session import CredentialGrant
 
 
 class CredentialScheme(Protocol):
@@ -24,4 +25,18 @@ class CredentialScheme(Protocol):
         It is cheap for whatever anybody sends: at most one look-up of an id per second, or one
         signature checked with a key that is known. Raises :class:`CredentialRefused`, and
         :class:`StorageUnavailable` or :class:`IssuerUnavailable` where nobody can tell now.
+        """
+
+    @abstractmethod
+    async def grant(self, credential: str) -> CredentialGrant:
+        """Return what a session rests on that is begun with a credential.
+
+        Raises as :meth:`caller` does.
+        """
+
+    @abstractmethod
+    async def is_valid(self, reference: str) -> bool:
+        """Tell whether a credential is still valid, by the ``reference`` of its grant.
+
+        It is False for a reference of another scheme. Raises :class:`StorageUnavailable`.
         """

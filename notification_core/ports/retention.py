@@ -53,6 +53,13 @@ class Retention(Protocol):
         """Delete dead letters that were stored before; return how many, at most ``limit``."""
 
     @abstractmethod
+    async def delete_sessions_before(self, before: datetime, limit: int) -> int:
+        """Delete sessions of portals and the console that expired before; return how many.
+
+        At most ``limit`` of each.
+        """
+
+    @abstractmethod
     async def sweep_events(
         self, before: datetime, after: EventMark | None, limit: int
     ) -> Swept[EventMark]:

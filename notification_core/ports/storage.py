@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.audit import AuditLog
 from notification_core.ports.backlog import Backlog
+from notification_core.ports.console_sessions import ConsoleSessionStore
 from notification_core.ports.dead_letters import DeadLetters
 from notification_core.ports.deliveries import DeliveryStore, IngestTransaction
 from notification_core.ports.dispatch_notifier import DispatchNotifier
@@ -17,6 +18,7 @@ from notification_core.ports.history import History
 from notification_core.ports.idempotency import IdempotencyStore
 from notification_core.ports.logs import LogStore
 from notification_core.ports.outbox import Outbox
+from notification_core.ports.portal_sessions import PortalSessionStore
 from notification_core.ports.replays import ReplayStore
 from notification_core.ports.retention import Retention
 from notification_core.ports.signing_keys import SigningKeyStore
@@ -52,6 +54,16 @@ class Storage(Protocol):
     @abstractmethod
     def api_keys(self) -> ApiKeyStore:
         """The keys that callers of the API authenticate with."""
+
+    @property
+    @abstractmethod
+    def portal_sessions(self) -> PortalSessionStore:
+        """The sessions of customers who see an environment's portal."""
+
+    @property
+    @abstractmethod
+    def console_sessions(self) -> ConsoleSessionStore:
+        """The sessions of those who have signed in to the console."""
 
     @property
     @abstractmethod

@@ -106,3 +106,19 @@ async def test_a_subject_tells_credentials_apart_and_is_none_of_them(kind: Kind)
     for credential in (kind.good, kind.bad):
         subject = kind.credentials.subject(credential)
         assert subject is None or credential not in subject
+
+
+async def test_a_grant_is_of_the_same_caller_and_valid_as_long_as_its_credential(
+    kind: Kind,
+) -> None:
+    grant = await kind.credentials.grant(kind.good)
+    assert grant.caller == kind.caller
+    assert await kind.credentials.is_valid(grant.reference)
+    assert kind.good not in grant.reference
+    for reference in ("", "key:", "key:1", f"{grant.reference}0", "another:1"):
+        assert not await kind.credentials.is_valid(reference)
+
+
+async def test_what_is_refused_grants_nothing(kind: Kind) -> None:
+    with pytest.raises(CredentialRefused):
+        await kind.credentials.grant(kind.bad)

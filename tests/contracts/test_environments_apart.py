@@ -22,6 +22,7 @@ from notification_adapters.sql.tables import SCHEMA
 from notification_core import ports
 from notification_core.errors import EventGone
 from notification_core.model.delivery import Failed
+from notification_core.model.portal_session import PortalSession
 from notification_core.model.read_models import DeliveryView
 from notification_core.model.replay import NOT_ARRIVED, Replay, ReplayCount, Selection
 from notification_core.model.request_records import KEPT_FOR, AuditEntry, StoredResponse
@@ -29,6 +30,7 @@ from notification_core.model.signing_key import new_signing_key
 from notification_core.model.statistics import BucketSize, Period
 from notification_core.model.webhook import Webhook
 from tests.contracts.harness import Harness
+from tests.support.samples import a_portal_session
 
 OF_NO_STORE = {("EnvironmentDirectory", "exists"), ("Observer", "event_conflicted")}
 """These ask the platform, or are told; no rows are behind them."""
@@ -42,6 +44,7 @@ class Furnished:
     delivery: DeliveryView
     replay: Replay
     response: StoredResponse
+    session: PortalSession
 
 
 async def _furnish(harness: Harness) -> Furnished:
@@ -57,7 +60,9 @@ async def _furnish(harness: Harness) -> Furnished:
     replay = Replay(harness.ids(), harness.environment_id, webhook.webhook_id, chosen, now)
     await store.replays.add(replay, [entry, response])
     delivery = await store.history.delivery(harness.environment_id, claimed.fence.delivery_id)
-    return Furnished(webhook, delivery, replay, response)
+    session = a_portal_session(harness.ids(), harness.environment_id, now)
+    await store.portal_sessions.add(session)
+    return Furnished(webhook, delivery, replay, response, session)
 
 
 Question = Callable[[Harness, Furnished], Awaitable[object]]
@@ -137,6 +142,20 @@ QUESTIONS: Mapping[tuple[str, str], Question] = {
     ("LogStore", "webhooks"): lambda harness, mine: harness.storage.logs.webhooks(
         harness.other_environment_id, mine.webhook.webhook_id
     ),
+    ("PortalSessionStore", "find"): lambda harness, mine: harness.storage.portal_sessions.find(
+        harness.other_environment_id, mine.session.session_id
+    ),
+    ("PortalSessionStore", "page"): lambda harness, _: harness.storage.portal_sessions.page(
+        harness.other_environment_id, harness.clock.now(), 9
+    ),
+    ("PortalSessionStore", "change"): lambda harness, mine: harness.storage.portal_sessions.change(
+        harness.other_environment_id,
+        mine.session.session_id,
+        lambda session: evolve(session, code_digest=None),
+    ),
+    ("PortalSessionStore", "delete"): lambda harness, mine: harness.storage.portal_sessions.delete(
+        harness.other_environment_id, mine.session.session_id
+    ),
     ("ReplayStore", "get"): lambda harness, mine: harness.storage.replays.get(
         harness.other_environment_id, mine.webhook.webhook_id, mine.replay.replay_id
     ),
@@ -215,6 +234,7 @@ async def _mine(harness: Harness, mine: Furnished) -> Sequence[object]:
         await store.replays.get(*key, mine.replay.replay_id),
         await store.signing_keys.keys_of([key[0]]),
         await store.audit.page(key[0], 100),
+        await store.portal_sessions.page(key[0], mine.session.created_at, 100),
     ]
 
 

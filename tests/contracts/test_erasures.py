@@ -21,6 +21,7 @@ from notification_core.model.request_records import AuditEntry, StoredResponse
 from notification_core.model.signing_key import new_signing_key
 from notification_core.model.webhook import Webhook
 from tests.contracts.harness import Harness, ids_of
+from tests.support.samples import a_portal_session
 
 OF_NO_ENVIRONMENT = {"erasures"}
 
@@ -46,6 +47,7 @@ async def _fill(harness: Harness, environment_id: UUID) -> Webhook:
     selection = Selection(now - timedelta(days=1), now, frozenset(NOT_ARRIVED))
     replay = Replay(harness.ids(), environment_id, webhook.webhook_id, selection, now)
     await store.replays.add(replay)
+    await store.portal_sessions.add(a_portal_session(harness.ids(), environment_id, now))
     return webhook
 
 
@@ -88,6 +90,8 @@ async def test_all_that_is_of_an_environment_goes_and_nothing_of_another(harness
     assert (await store.history.events(harness.environment_id, limit=10)).rows == []
     assert (await store.replays.of_webhook(*key, limit=10)).rows == []
     assert list(await store.audit.page(harness.environment_id, limit=10)) == []
+    now = harness.clock.now()
+    assert list(await store.portal_sessions.page(harness.environment_id, now, limit=10)) == []
     there = harness.other_environment_id, other.webhook_id
     assert [one.webhook_id for one in await store.webhooks.list(there[0])] == [there[1]]
     assert len(await store.signing_keys.keys_of([there[0]])) == 1
@@ -96,6 +100,7 @@ async def test_all_that_is_of_an_environment_goes_and_nothing_of_another(harness
     assert len((await store.history.events(there[0], limit=10)).rows) == 6
     assert len((await store.replays.of_webhook(*there, limit=10)).rows) == 1
     assert len(await store.audit.page(there[0], limit=10)) == 1
+    assert len(await store.portal_sessions.page(there[0], now, limit=10)) == 1
 
 
 async def test_who_began_it_is_kept_once(harness: Harness) -> None:

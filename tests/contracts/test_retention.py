@@ -6,13 +6,20 @@ from uuid import UUID, uuid4
 import pytest
 from attrs import evolve
 
-from notification_core.errors import DeliveryNotFound, EventGone, EventNotFound, WebhookNotFound
+from notification_core.errors import (
+    DeliveryNotFound,
+    EventGone,
+    EventNotFound,
+    PortalSessionNotFound,
+    WebhookNotFound,
+)
 from notification_core.maintenance.retention_sweeper import (
     EVENTS_AT_ONCE,
     RetentionRules,
 )
 from notification_core.model.api_key import ApiKey
 from notification_core.model.caller import Scope
+from notification_core.model.console_session import ConsoleSession
 from notification_core.model.delivery import ClaimedDelivery, DeliveryState, Retry
 from notification_core.model.message import DeadLetter, Message
 from notification_core.model.request_records import AuditEntry
@@ -20,6 +27,7 @@ from notification_core.model.webhook import Webhook
 from notification_core.ports.retention import FIRST_WEBHOOK, EventMark
 from tests.contracts.harness import DELAY, Harness, ids_of
 from tests.support.assembly import App
+from tests.support.samples import a_portal_session
 
 DAY = timedelta(days=1)
 RULES = RetentionRules(logs=10 * DAY, audit=15 * DAY, events=20 * DAY, statistics=20 * DAY)
@@ -234,3 +242,36 @@ async def test_no_more_dead_letters_go_at_once_than_asked_for(harness: Harness) 
     assert await retention.delete_dead_letters_before(now, 3) == 3
     assert await retention.delete_dead_letters_before(now, 3) == 2
     assert await retention.delete_dead_letters_before(now, 3) == 0
+
+
+async def test_a_session_is_deleted_once_it_has_expired(harness: Harness) -> None:
+    store, now = harness.storage, harness.clock.now()
+    portals = [a_portal_session(harness.ids(), harness.environment_id, now) for _ in range(3)]
+    expires_at = portals[0].expires_at
+    consoles = [
+        ConsoleSession(harness.ids(), "n", Scope.READ, None, "key:1", b"", now, expires_at)
+        for _ in range(3)
+    ]
+    for portal, console in zip(portals, consoles, strict=True):
+        await store.portal_sessions.add(portal)
+        await store.console_sessions.add(console)
+    delete = store.retention.delete_sessions_before
+    assert await delete(expires_at, 2) == 0
+    later = expires_at + timedelta(microseconds=1)
+    assert [await delete(later, 2) for _ in range(3)] == [4, 2, 0]
+    with pytest.raises(PortalSessionNotFound):
+        await store.portal_sessions.find(harness.environment_id, portals[0].session_id)
+    assert await store.console_sessions.find(consoles[0].session_id) is None
+
+
+async def test_a_sweep_deletes_sessions_that_have_expired_and_no_other(harness: Harness) -> None:
+    store, now = harness.storage, harness.clock.now()
+    old = a_portal_session(harness.ids(), harness.environment_id, now)
+    await store.portal_sessions.add(old)
+    await harness.clock.advance((old.expires_at - now).total_seconds() + 1)
+    young = a_portal_session(harness.ids(), harness.environment_id, harness.clock.now())
+    await store.portal_sessions.add(young)
+    await _forget(harness)
+    with pytest.raises(PortalSessionNotFound):
+        await store.portal_sessions.find(old.environment_id, old.session_id)
+    assert await store.portal_sessions.find(young.environment_id, young.session_id) == young

@@ -164,6 +164,7 @@ async def _furnished(stage: Backstage, api: CheckedClient) -> Mapping[str, str]:
     replay = (await api.post(replays, {"since": "2020-01-01T00:00:00Z"})).json
     secret = (await api.post(f"/webhooks/{webhook['webhook_id']}/signing-secrets", {})).json
     issued = await stage.application.api_keys.create(DRAFT)
+    portal = await api.post(f"/environments/{ENVIRONMENT}/portal-sessions", {"scope": "read"})
     return {
         "environment_id": ENVIRONMENT,
         "webhook_id": webhook["webhook_id"],
@@ -172,4 +173,5 @@ async def _furnished(stage: Backstage, api: CheckedClient) -> Mapping[str, str]:
         "replay_id": replay["replay_id"],
         "secret_id": secret["secret_id"],
         "key_id": str(issued.key.key_id),
+        "session_id": portal.json["session_id"],
     }

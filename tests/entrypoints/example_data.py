@@ -27,6 +27,7 @@ from notification_core.model.signing_secret import SigningSecret
 from notification_core.model.webhook import Webhook
 from tests.entrypoints.api_services import LEASE, Backstage, attempt_of
 from tests.entrypoints.checked_api import DOCUMENT
+from tests.support.samples import a_portal_session
 
 PARAMETERS = DOCUMENT["components"]["parameters"]
 ENVIRONMENT = UUID(PARAMETERS["EnvironmentId"]["example"])
@@ -67,6 +68,10 @@ async def furnish(stage: Backstage) -> None:
     await store(stage, "job-6-completed", another)
     await attempt(stage, fails=False)
     await issue(stage)
+    session = a_portal_session(UUID(IDS["session_id"]), ENVIRONMENT, stage.application.clock.now())
+    unnamed = evolve(session, session_id=UUID(int=1), name=None)
+    for each in (session, unnamed):
+        await stage.storage.portal_sessions.add(each)
     await stage.application.signing_keys.published(ENVIRONMENT)
 
 

@@ -1,6 +1,6 @@
 """Values for tests of the core, with what does not matter filled in."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 from uuid import UUID
@@ -9,6 +9,7 @@ from attrs import evolve
 
 from notification_adapters.event_formats.catalogue import default_catalogue
 from notification_core.dispatch.webhook_queue import QueuedDelivery
+from notification_core.model.caller import Scope
 from notification_core.model.delivery import (
     Attempt,
     AttemptError,
@@ -21,6 +22,7 @@ from notification_core.model.delivery import (
     Succeeded,
 )
 from notification_core.model.event import Event
+from notification_core.model.portal_session import PortalSession
 from notification_core.model.webhook import Webhook
 
 CATALOGUE = default_catalogue()
@@ -57,6 +59,12 @@ def an_event(event_id: str | None = None, **changes: Any) -> Event:
     """Return an event with these changes to the usual one, whose id is its own."""
     event = Event(event_id or f"event-{next(_numbers)}", ENVIRONMENT, CREATED, NOW, b"{}")
     return evolve(event, **changes)
+
+
+def a_portal_session(session_id: UUID, environment_id: UUID, now: datetime) -> PortalSession:
+    """Return a session of an hour whose code, which nobody knows, was not exchanged."""
+    expires_at = now + timedelta(hours=1)
+    return PortalSession(session_id, environment_id, Scope.READ, "Anna", now, expires_at, b"x")
 
 
 def a_delivery(webhook: Webhook, *, body: bytes = b"{}", failures: int = 0) -> ClaimedDelivery:

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from attrs import frozen
 from notification_adapters.jwt.key_set import KeySet
 from notification_core.errors import CredentialRefused
 from notification_core.model.caller import Caller, Scope
+from notification_core.model.console_session import CredentialGrant
 from notification_core.model.text import validate_text
 from notification_core.ports.clock import Clock
 from notification_core.ports.credentials import CredentialScheme
@@ -81,6 +82,19 @@ class JwtCredentials(CredentialScheme):
 
     async def caller(self, credential: str) -> Caller:
         """Return whose token this is."""
+        return (await self._checked_token(credential)).caller
+
+    async def grant(self, credential: str) -> CredentialGrant:
+        """Return what a token gives until it expires; nobody can revoke one."""
+        checked = await self._checked_token(credential)
+        expires_at = datetime.fromtimestamp(min(checked.expires_at, _LATEST), UTC)
+        return CredentialGrant(checked.caller, f"jwt:{self._rules.issuer}", expires_at)
+
+    async def is_valid(self, reference: str) -> bool:
+        """Tell whether tokens of this issuer are accepted."""
+        return reference == f"jwt:{self._rules.issuer}"
+
+    async def _checked_token(self, credential: str) -> _Checked:
         digest = hashlib.sha256(credential.encode()).digest()
         checked = self._checked.get(digest)
         if (
@@ -92,7 +106,7 @@ class JwtCredentials(CredentialScheme):
             self._checked.move_to_end(digest)
             if len(self._checked) > _MOST_CACHED:
                 self._checked.popitem(last=False)
-        return checked.caller
+        return checked
 
     async def _check(self, token: str) -> _Checked:
         try:

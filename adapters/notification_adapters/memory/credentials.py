@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from notification_core.errors import CredentialRefused
 from notification_core.model.caller import Caller
+from notification_core.model.console_session import CredentialGrant
 from notification_core.ports.credentials import CredentialScheme
 
 
@@ -25,3 +26,12 @@ class MemoryCredentials(CredentialScheme):
         if credential not in self._callers:
             raise CredentialRefused("Unknown credentials.")
         return self._callers[credential]
+
+    async def grant(self, credential: str) -> CredentialGrant:
+        """Return what a credential gives."""
+        caller = await self.caller(credential)
+        return CredentialGrant(caller, f"memory:{caller.name}")
+
+    async def is_valid(self, reference: str) -> bool:
+        """Tell whether there is a credential of this caller."""
+        return reference in {f"memory:{caller.name}" for caller in self._callers.values()}

@@ -103,6 +103,7 @@ class MemoryErasureStore(ErasureStore):
             (state.responses, lambda key, _: key[0]),
             (state.audit, lambda _, entry: entry.environment_id),
             (state.keys, lambda key, _: key[0]),
+            (state.portal_sessions, lambda _, session: session.environment_id),
             (state.health, lambda key, _: state.webhooks[key].environment_id),
             (state.rates, lambda key, _: state.webhooks[key].environment_id),
             (state.webhooks, lambda _, webhook: webhook.environment_id),

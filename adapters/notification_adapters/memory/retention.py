@@ -49,6 +49,17 @@ class MemoryRetention(Retention):
                 del self._state.dead_letters[letter_id]
         return len(old[:limit])
 
+    async def delete_sessions_before(self, before: datetime, limit: int) -> int:
+        """Delete sessions that expired before."""
+        deleted = 0
+        async with self._state.writing:
+            for sessions in (self._state.portal_sessions, self._state.console_sessions):
+                old = [key for key, session in sessions.items() if session.expires_at < before]
+                for session_id in old[:limit]:
+                    del sessions[session_id]
+                deleted += len(old[:limit])
+        return deleted
+
     async def sweep_events(
         self,
         before: datetime,

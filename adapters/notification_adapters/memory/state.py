@@ -10,6 +10,7 @@ from attrs import define, field, frozen
 from notification_core.errors import ResponseAlreadyStored, WebhookNotFound
 from notification_core.model.api_key import ApiKey
 from notification_core.model.circuit_breaker import WebhookHealth
+from notification_core.model.console_session import ConsoleSession
 from notification_core.model.delivery import (
     Attempt,
     DeliveryOrigin,
@@ -33,6 +34,7 @@ from notification_core.model.outbox_message import (
     dead_letter_message,
     operational_event_message,
 )
+from notification_core.model.portal_session import PortalSession
 from notification_core.model.replay import Replay
 from notification_core.model.request_records import (
     KEPT_FOR,
@@ -173,6 +175,8 @@ class MemoryState:
     erasures: dict[UUID, Erasure] = field(factory=dict)
     responses: dict[tuple[UUID, str], StoredResponse] = field(factory=dict)
     api_keys: dict[UUID, ApiKey] = field(factory=dict)
+    portal_sessions: dict[UUID, PortalSession] = field(factory=dict)
+    console_sessions: dict[UUID, ConsoleSession] = field(factory=dict)
     audit: dict[UUID, AuditEntry] = field(factory=dict)
     workers: dict[UUID, StoredWorker] = field(factory=dict)
     dead_letters: dict[UUID, StoredDeadLetter] = field(factory=dict)

@@ -8,6 +8,7 @@ from attrs import field, frozen
 from notification_adapters.memory.api_keys import MemoryApiKeyStore
 from notification_adapters.memory.audit import MemoryAuditLog
 from notification_adapters.memory.backlog import MemoryBacklog
+from notification_adapters.memory.console_sessions import MemoryConsoleSessionStore
 from notification_adapters.memory.dead_letters import MemoryDeadLetters
 from notification_adapters.memory.deliveries import MemoryDeliveryStore
 from notification_adapters.memory.dispatch_notifier import MemoryNotifier
@@ -17,6 +18,7 @@ from notification_adapters.memory.history import MemoryHistory
 from notification_adapters.memory.idempotency import MemoryIdempotencyStore
 from notification_adapters.memory.logs import MemoryLogStore
 from notification_adapters.memory.outbox import MemoryOutbox
+from notification_adapters.memory.portal_sessions import MemoryPortalSessionStore
 from notification_adapters.memory.replays import MemoryReplayStore
 from notification_adapters.memory.retention import MemoryRetention
 from notification_adapters.memory.signing_keys import MemorySigningKeyStore
@@ -42,6 +44,8 @@ class MemoryStorage(Storage):
     deliveries: MemoryDeliveryStore
     signing_keys: MemorySigningKeyStore
     api_keys: MemoryApiKeyStore
+    portal_sessions: MemoryPortalSessionStore
+    console_sessions: MemoryConsoleSessionStore
     audit: MemoryAuditLog
     logs: MemoryLogStore
     history: MemoryHistory
@@ -109,6 +113,8 @@ def memory_storage(
         deliveries=MemoryDeliveryStore(state, clock, ids),
         signing_keys=MemorySigningKeyStore(state),
         api_keys=MemoryApiKeyStore(state),
+        portal_sessions=MemoryPortalSessionStore(state),
+        console_sessions=MemoryConsoleSessionStore(state),
         audit=MemoryAuditLog(state),
         logs=MemoryLogStore(state),
         history=MemoryHistory(state),

@@ -20,6 +20,23 @@ api_keys = sa.Table(
     sa.Column("revoked_at", Instant),
 )
 
+console_sessions = sa.Table(
+    "console_sessions",
+    metadata,
+    sa.Column("session_id", sa.Uuid, primary_key=True),
+    # Name, scope and environments of the caller who signed in, as in api_keys.
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("scope", sa.Text, nullable=False),
+    sa.Column("environments", sa.Text),
+    # By which credential: the id of an API key, say.
+    sa.Column("credential", sa.Text, nullable=False),
+    # The SHA-256 of its token.
+    sa.Column("token_digest", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("expires_at", Instant, nullable=False),
+    sa.Index("console_sessions_age", "expires_at"),
+)
+
 dead_letters = sa.Table(
     "dead_letters",
     metadata,

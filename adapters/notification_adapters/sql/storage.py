@@ -11,6 +11,7 @@ from notification_adapters.sql.host_transactions import CommitHooks, HostConnect
 from notification_adapters.sql.migrations import schema
 from notification_adapters.sql.stores.api_keys import SqlApiKeyStore
 from notification_adapters.sql.stores.backlog import SqlBacklog
+from notification_adapters.sql.stores.console_sessions import SqlConsoleSessionStore
 from notification_adapters.sql.stores.dead_letters import SqlDeadLetters
 from notification_adapters.sql.stores.deliveries import SqlDeliveryStore
 from notification_adapters.sql.stores.encrypted_columns import SqlEncryptedColumns
@@ -19,6 +20,7 @@ from notification_adapters.sql.stores.history import SqlHistory
 from notification_adapters.sql.stores.idempotency import SqlIdempotencyStore
 from notification_adapters.sql.stores.logs import SqlLogStore
 from notification_adapters.sql.stores.outbox import OutboxRows, SqlOutbox
+from notification_adapters.sql.stores.portal_sessions import SqlPortalSessionStore
 from notification_adapters.sql.stores.replays import SqlReplayStore
 from notification_adapters.sql.stores.request_records import RequestRecordRows, SqlAuditLog
 from notification_adapters.sql.stores.retention import SqlRetention
@@ -47,6 +49,8 @@ class SqlStorage(Storage):
     deliveries: SqlDeliveryStore[Database]
     signing_keys: SqlSigningKeyStore
     api_keys: SqlApiKeyStore
+    portal_sessions: SqlPortalSessionStore
+    console_sessions: SqlConsoleSessionStore
     audit: SqlAuditLog
     logs: SqlLogStore
     history: SqlHistory
@@ -126,9 +130,8 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
     With ``topics`` the outbox is filled: somebody is to send what is in it. ``deliveries`` makes
     the engine's own store.
     """
-    commits, outbox = CommitHooks(), OutboxRows(topics, ids)
+    commits, outbox, statistics = CommitHooks(), OutboxRows(topics, ids), StatisticsRows(database)
     rows, records = WebhookRows(database, cipher), RequestRecordRows(database.dialect, cipher)
-    statistics = StatisticsRows(database)
     try:
         yield SqlStorage(
             database=database,
@@ -136,6 +139,8 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
             deliveries=deliveries(rows, records, outbox, ids, statistics),
             signing_keys=SqlSigningKeyStore(database, cipher, records, outbox),
             api_keys=SqlApiKeyStore(database, records),
+            portal_sessions=SqlPortalSessionStore(database, records),
+            console_sessions=SqlConsoleSessionStore(database, records),
             audit=SqlAuditLog(database),
             logs=SqlLogStore(database, rows),
             history=SqlHistory(database),

@@ -347,6 +347,22 @@ audit = sa.Table(
     sa.Index("audit_environment", "environment_id", "entry_id"),
 )
 
+portal_sessions = sa.Table(
+    "portal_sessions",
+    metadata,
+    sa.Column("session_id", sa.Uuid, primary_key=True),
+    sa.Column("environment_id", sa.Uuid, primary_key=True),
+    sa.Column("scope", sa.Text, nullable=False),
+    sa.Column("name", sa.Text),
+    # The SHA-256 of its code until that is exchanged, and of its token from then on.
+    sa.Column("code_digest", sa.LargeBinary),
+    sa.Column("token_digest", sa.LargeBinary),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("expires_at", Instant, nullable=False),
+    sa.Index("portal_sessions_age", "expires_at"),
+    sa.Index("portal_sessions_environment", "environment_id", "session_id"),
+)
+
 ENCRYPTED = (
     environment_keys.c.private_key,
     webhooks.c.custom_headers,

@@ -112,12 +112,20 @@ class OriginPolicy:
         headers = response.headers
         headers[_CONTENT_TYPE_OPTIONS] = "nosniff"
         headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
-        # A request came over TLS if a proxy of ours says so.
-        scheme = request.headers.get(_FORWARDED_PROTO)
-        if scheme == "https" and peer_is_within(request, self.proxies):
+        if self._came_over_tls(request):
             headers.update(_HSTS)
         if self.origins:
             self._share(request, response)
+
+    def base_url(self, request: web.Request) -> str:
+        """Return the origin that a request was sent to, by which a browser gets here, too."""
+        scheme = "https" if self._came_over_tls(request) else request.scheme
+        return f"{scheme}://{request.host}"
+
+    def _came_over_tls(self, request: web.Request) -> bool:
+        """Tell whether a proxy of ours says so."""
+        scheme = request.headers.get(_FORWARDED_PROTO)
+        return scheme == "https" and peer_is_within(request, self.proxies)
 
     def _share(self, request: web.Request, response: web.StreamResponse) -> None:
         """Let a page that may call read the response (the fetch standard's CORS protocol)."""

@@ -30,6 +30,7 @@ from notification_core.errors import (
     IssuerUnavailable,
     KeysChanged,
     NotificationError,
+    PortalSessionNotFound,
     ReplayNotFound,
     ReplayRunning,
     RotationTooSoon,
@@ -93,7 +94,6 @@ class Problem(Enum):
     EXPECTATION_FAILED = ProblemKind(
         1009, 417, "The Expect header is not supported; only 100-continue is."
     )
-
     STILL_RESPONDING = ProblemKind(
         1010,
         409,
@@ -103,7 +103,6 @@ class Problem(Enum):
     KEY_REUSED = ProblemKind(
         1011, 422, "This Idempotency-Key was used for another request. Use a new one."
     )
-
     NOT_ACCEPTABLE = ProblemKind(
         1012, 406, "Not acceptable: the response is available as application/json only."
     )
@@ -121,7 +120,6 @@ class Problem(Enum):
     WEBHOOK_CHANGED = ProblemKind(
         1202, 409, "The webhook was changed concurrently. Read it and retry."
     )
-
     WEBHOOK_OUTDATED = ProblemKind(
         1203, 412, "The webhook has changed: its ETag does not match If-Match. Read it again."
     )
@@ -167,6 +165,7 @@ class Problem(Enum):
         1503, 409, "The environment is being erased: nothing can be created in it meanwhile."
     )
     ERASURE_NOT_FOUND = ProblemKind(1504, 404, "There is no erasure of this environment.")
+    PORTAL_SESSION_NOT_FOUND = ProblemKind(1505, 404, "There is no such portal session.")
 
     CREDENTIAL_MISSING = ProblemKind(
         1600, 401, "Authentication required: send an API key or a token as Authorization: Bearer."
@@ -279,6 +278,7 @@ _BY_ERROR: tuple[tuple[type[NotificationError], Problem], ...] = (
     (ReplayRunning, Problem.REPLAY_RUNNING),
     (SigningSecretNotFound, Problem.SIGNING_SECRET_NOT_FOUND),
     (ApiKeyNotFound, Problem.API_KEY_NOT_FOUND),
+    (PortalSessionNotFound, Problem.PORTAL_SESSION_NOT_FOUND),
     (IssuerUnavailable, Problem.ISSUER_UNAVAILABLE),
     (EnvironmentBeingErased, Problem.ENVIRONMENT_BEING_ERASED),
     (ErasureNotFound, Problem.ERASURE_NOT_FOUND),

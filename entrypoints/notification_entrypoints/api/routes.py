@@ -17,6 +17,7 @@ from notification_entrypoints.api.operations.audit import AuditOperations
 from notification_entrypoints.api.operations.deliveries import DeliveryOperations
 from notification_entrypoints.api.operations.environments import EnvironmentOperations
 from notification_entrypoints.api.operations.events import EventOperations
+from notification_entrypoints.api.operations.portal_sessions import PortalSessionOperations
 from notification_entrypoints.api.operations.replays import ReplayOperations
 from notification_entrypoints.api.operations.signing_secrets import SigningSecretOperations
 from notification_entrypoints.api.operations.statistics import StatisticsOperations
@@ -68,6 +69,7 @@ def handlers(
         DeliveryOperations(storage.history, storage.logs, converter, paging, settings.tz),
         ReplayOperations(application.replays, idempotency, audit_trail, converter, paging),
         ApiKeyOperations(application.api_keys, audit_trail, converter, paging, clock),
+        PortalSessionOperations(application.portal_sessions, audit_trail, paging, origin_policy),
         AuditOperations(storage.audit, converter, paging),
         StatisticsOperations(storage.statistics, clock, converter, settings.tz),
     )

@@ -6,7 +6,6 @@ import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
-from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -19,6 +18,7 @@ from notification_adapters.null_objects import EveryEnvironment
 from notification_adapters.project_management import ProjectManagementApi
 from notification_core.access.api_keys import ApiKeyService
 from notification_core.access.authentication import StoredKeys
+from notification_core.access.portal_sessions import PortalSessionService
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.dispatch.attempt import AttemptMaker
 from notification_core.dispatch.dispatcher import Dispatcher, Maintenance
@@ -32,7 +32,6 @@ from notification_core.ingest.ingest import Ingest
 from notification_core.ingest.plan import IngestPlanner
 from notification_core.maintenance.lease_reaper import LeaseReaper
 from notification_core.maintenance.retention_sweeper import RetentionSweeper
-from notification_core.model.api_key import SECRET_BYTES
 from notification_core.model.event import Source
 from notification_core.ports.clock import Clock
 from notification_core.ports.credentials import CredentialScheme
@@ -69,7 +68,7 @@ from notification_entrypoints.observability.metrics import Metrics
 from notification_entrypoints.serving.background import in_background
 from notification_entrypoints.serving.shutdown import ShutdownDeadline
 
-_SEED_BYTES: Final = 32
+_SECRET_BYTES: Final = 32  # of a key to sign with, of what opens the API, of a token
 
 
 @frozen
@@ -96,6 +95,7 @@ class Application:
     replays: ReplayService
     erasures: ErasureService
     api_keys: ApiKeyService
+    portal_sessions: PortalSessionService
     credentials: Sequence[CredentialScheme] | None
     ingests: Mapping[Source, Ingest]
     validation: DataValidation
@@ -170,7 +170,6 @@ async def open_application(
         webhook_tester = _webhook_tester(runtime)
         stack.push_async_callback(_within, runtime.deadline, webhook_tester.drain)
         stored_keys = StoredKeys(storage.api_keys, clock)
-        secrets = partial(os.urandom, SECRET_BYTES)
         yield Application(
             settings=settings,
             metrics=metrics,
@@ -185,14 +184,15 @@ async def open_application(
             webhook_tester=webhook_tester,
             filter_trials=FilterTrials(storage.history, storage.webhooks, runtime.filters),
             signing_secrets=SigningSecretService(
-                storage.webhooks, clock, ids, secrets, on_webhooks_changed
+                storage.webhooks, clock, ids, _secret, on_webhooks_changed
             ),
             signing_keys=SigningKeyService(
-                storage.signing_keys, runtime.key_cache, environments, clock, _new_seed
+                storage.signing_keys, runtime.key_cache, environments, clock, _secret
             ),
             replays=_replays(runtime, dispatcher),
             erasures=ErasureService(storage.erasures, clock, on_webhooks_changed),
-            api_keys=ApiKeyService(storage.api_keys, clock, ids, secrets, stored_keys.invalidate),
+            api_keys=ApiKeyService(storage.api_keys, clock, ids, _secret, stored_keys.invalidate),
+            portal_sessions=_portal_sessions(runtime, environments),
             credentials=await stack.enter_async_context(
                 open_credentials(settings, stored_keys, clock)
             ),
@@ -213,6 +213,11 @@ def _open_environments(
         directory = ProjectManagementApi(uri) if uri else EveryEnvironment()
         stack.push_async_callback(directory.close)
     return Environments(directory, runtime.storage.erasures, runtime.clock)
+
+
+def _portal_sessions(runtime: Runtime, environments: Environments) -> PortalSessionService:
+    store = runtime.storage.portal_sessions
+    return PortalSessionService(store, environments.require, runtime.clock, runtime.ids, _secret)
 
 
 def data_validation(settings: Settings, history: History, metrics: Metrics) -> DataValidation:
@@ -248,7 +253,7 @@ async def _open_runtime(
         deadline=ShutdownDeadline(clock),
         storage=storage,
         filters=EventFilters(JsonSchemaFilterCompiler(), clock),
-        key_cache=SigningKeyCache(storage.signing_keys, clock, _new_seed),
+        key_cache=SigningKeyCache(storage.signing_keys, clock, _secret),
         attempts=AttemptMaker(
             *(sender, signatures, clock, ids, delivery_rules(settings), random.random, tracer),
             settings.pod_name,
@@ -380,5 +385,5 @@ async def _within(deadline: ShutdownDeadline, step: Callable[[], Awaitable[None]
             await step()
 
 
-def _new_seed() -> bytes:
-    return os.urandom(_SEED_BYTES)
+def _secret() -> bytes:
+    return os.urandom(_SECRET_BYTES)

@@ -44,6 +44,7 @@ _COMMANDS = {
     "environments": "Erase all that is stored of an environment.",
     "settings": "Show the public keys that an environment's requests are signed with.",
     "verification-keys": "Give an environment a new key to sign with.",
+    "portal-sessions": "Open the portal for a customer, list and end sessions.",
     "keys": "Create, list and revoke API keys.",
     "status": "Show the backlog, the workers, and the throughput of the last minute.",
     "dead-letters": "Show and replay Kafka messages that could not be read.",

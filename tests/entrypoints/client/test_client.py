@@ -221,6 +221,19 @@ async def test_api_keys_are_created_listed_and_revoked(client: NotificationClien
     assert len(actions) == 2
 
 
+async def test_portal_sessions_are_created_listed_and_revoked(client: NotificationClient) -> None:
+    made = await client.create_portal_session(ENVIRONMENT, "write", "Anna", "8h")
+    assert made.url not in repr(made)
+    assert (made.expires_at - datetime.now(UTC)).total_seconds() > 7 * 3600
+
+    (listed,) = [session async for session in client.portal_sessions(ENVIRONMENT)]
+    assert (listed.session_id, listed.name, listed.scope) == (made.session_id, "Anna", "write")
+    assert not listed.opened
+
+    await client.revoke_portal_session(ENVIRONMENT, made.session_id)
+    assert [session async for session in client.portal_sessions(ENVIRONMENT)] == []
+
+
 async def test_an_environment_is_erased(client: NotificationClient) -> None:
     begun = await client.erase_environment(ENVIRONMENT)
 

@@ -3,7 +3,7 @@
 import pytest
 from msgspec import Struct
 
-from notification_client import NotificationClient, models
+from notification_client import NewPortalSession, NotificationClient, PortalSession, models
 from notification_client.errors import FieldError
 from tests.entrypoints.checked_api import DOCUMENT
 
@@ -17,11 +17,14 @@ OTHERWISE: dict[str, type[Struct]] = {
     "ErrorDetail": FieldError,
     "EnvironmentSettings": models.Settings,
     "LastError": models.LastAttempt,
+    "NewPortalSession": NewPortalSession,
+    "PortalSession": PortalSession,
 }
 # What is sent is a mapping of the client's own, or is what it makes of its parameters.
 WITHOUT_A_MODEL = {
     *("ApiKeyDraft", "CloudEvent", "Error", "Jwks", "NewFilterTrial", "NewReplay", "NewTest"),
-    *("NewVerificationKey", "ProblemDetails", "SignatureForm", "SigningSecretDraft"),
+    *("NewVerificationKey", "PortalSessionDraft", "ProblemDetails", "SignatureForm"),
+    "SigningSecretDraft",
 }
 # Read-only fields that a PUT takes and ignores, and what the client adds.
 READ_ONLY = {"WebhookDraft", "WebhookPatch"}
@@ -57,6 +60,9 @@ METHODS = {
     "rotateVerificationKey": "rotate_verification_key",
     "eraseEnvironment": "erase_environment",
     "getErasure": "erasure",
+    "listPortalSessions": "portal_sessions",
+    "createPortalSession": "create_portal_session",
+    "revokePortalSession": "revoke_portal_session",
     "listApiKeys": "api_keys",
     "createApiKey": "create_api_key",
     "revokeApiKey": "revoke_api_key",

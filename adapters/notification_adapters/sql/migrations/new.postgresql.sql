@@ -329,3 +329,37 @@ CREATE TABLE webhook_rates (
 );
 
 UPDATE notification_schema SET version_num='0002' WHERE notification_schema.version_num = '0001';
+
+-- Running upgrade 0002 -> 0003
+
+CREATE TABLE portal_sessions (
+    session_id UUID NOT NULL, 
+    environment_id UUID NOT NULL, 
+    scope TEXT NOT NULL, 
+    name TEXT, 
+    code_digest BYTEA, 
+    token_digest BYTEA, 
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    CONSTRAINT portal_sessions_pkey PRIMARY KEY (session_id, environment_id)
+);
+
+CREATE INDEX portal_sessions_age ON portal_sessions (expires_at);
+
+CREATE INDEX portal_sessions_environment ON portal_sessions (environment_id, session_id);
+
+CREATE TABLE console_sessions (
+    session_id UUID NOT NULL, 
+    name TEXT NOT NULL, 
+    scope TEXT NOT NULL, 
+    environments TEXT, 
+    credential TEXT NOT NULL, 
+    token_digest BYTEA NOT NULL, 
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    CONSTRAINT console_sessions_pkey PRIMARY KEY (session_id)
+);
+
+CREATE INDEX console_sessions_age ON console_sessions (expires_at);
+
+UPDATE notification_schema SET version_num='0003' WHERE notification_schema.version_num = '0002';

@@ -322,3 +322,37 @@ CREATE TABLE webhook_rates (
 );
 
 UPDATE notification_schema SET version_num='0002' WHERE notification_schema.version_num = '0001';
+
+-- Running upgrade 0002 -> 0003
+
+CREATE TABLE portal_sessions (
+    session_id CHAR(32) NOT NULL, 
+    environment_id CHAR(32) NOT NULL, 
+    scope TEXT NOT NULL, 
+    name TEXT, 
+    code_digest BLOB, 
+    token_digest BLOB, 
+    created_at BIGINT NOT NULL, 
+    expires_at BIGINT NOT NULL, 
+    CONSTRAINT portal_sessions_pkey PRIMARY KEY (session_id, environment_id)
+);
+
+CREATE INDEX portal_sessions_age ON portal_sessions (expires_at);
+
+CREATE INDEX portal_sessions_environment ON portal_sessions (environment_id, session_id);
+
+CREATE TABLE console_sessions (
+    session_id CHAR(32) NOT NULL, 
+    name TEXT NOT NULL, 
+    scope TEXT NOT NULL, 
+    environments TEXT, 
+    credential TEXT NOT NULL, 
+    token_digest BLOB NOT NULL, 
+    created_at BIGINT NOT NULL, 
+    expires_at BIGINT NOT NULL, 
+    CONSTRAINT console_sessions_pkey PRIMARY KEY (session_id)
+);
+
+CREATE INDEX console_sessions_age ON console_sessions (expires_at);
+
+UPDATE notification_schema SET version_num='0003' WHERE notification_schema.version_num = '0002';

@@ -35,13 +35,10 @@ class SqlApiKeyStore(ApiKeyStore):
     @retry_lost_transaction
     async def add(self, key: ApiKey, records: RequestRecords = ()) -> None:
         """Store a new key."""
-        environments = key.environments
         row = {
             **asdict(key, recurse=False),
             "scope": key.scope.value,
-            "environments": None
-            if environments is None
-            else _encode(sorted(environments)).decode(),
+            "environments": environments_text(key.environments),
         }
         async with self._database.write_transaction() as connection:
             await self._records.write(connection, records)
@@ -76,6 +73,16 @@ class SqlApiKeyStore(ApiKeyStore):
         return _require_key(rows, key_id)
 
 
+def environments_text(environments: frozenset[UUID] | None) -> str | None:
+    """Return the environments of a caller as they are stored; None for all of them."""
+    return None if environments is None else _encode(sorted(environments)).decode()
+
+
+def read_environments(text: str | None) -> frozenset[UUID] | None:
+    """Return the environments that :func:`environments_text` wrote."""
+    return None if text is None else _environments.decode(text)
+
+
 def _require_key(rows: Sequence[ResultRow], key_id: UUID) -> ApiKey:
     if not rows:
         raise ApiKeyNotFound(key_id)
@@ -87,7 +94,7 @@ def _key(row: ResultRow) -> ApiKey:
         key_id=row.key_id,
         name=row.name,
         scope=Scope(row.scope),
-        environments=None if row.environments is None else _environments.decode(row.environments),
+        environments=read_environments(row.environments),
         digest=row.digest,
         created_at=row.created_at,
         expires_at=row.expires_at,

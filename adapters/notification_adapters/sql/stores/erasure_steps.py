@@ -26,6 +26,7 @@ from notification_adapters.sql.tables import (
     events,
     idempotent_responses,
     ordering_keys,
+    portal_sessions,
     replays,
     statistics,
     webhook_health,
@@ -197,6 +198,7 @@ _STEPS: Sequence[_Step] = (
     _by_environment(idempotent_responses, idempotent_responses.c.request),
     _by_environment(audit, audit.c.entry_id),
     _by_environment(environment_keys, environment_keys.c.key_id),
+    _by_environment(portal_sessions, portal_sessions.c.session_id),
     _by_webhook(webhook_rates, webhook_rates.c.webhook_id),
     _by_environment(webhooks, webhooks.c.webhook_id),
 )

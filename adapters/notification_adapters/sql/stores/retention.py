@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.installation_tables import dead_letters
+from notification_adapters.sql.installation_tables import console_sessions, dead_letters
 from notification_adapters.sql.instants import EPOCH, Instant
 from notification_adapters.sql.planner import off_index
 from notification_adapters.sql.stores.statistics import delete_before, merge_minutes
@@ -19,6 +19,7 @@ from notification_adapters.sql.tables import (
     audit,
     deliveries,
     events,
+    portal_sessions,
     replays,
     statistics,
     webhook_rates,
@@ -126,6 +127,21 @@ class SqlRetention(Retention):
     async def delete_dead_letters_before(self, before: datetime, limit: int) -> int:
         """Delete dead letters that were stored before: their ids tell when."""
         return await self._delete_older(dead_letters.c.letter_id, before, limit)
+
+    @retry_lost_transaction
+    async def delete_sessions_before(self, before: datetime, limit: int) -> int:
+        """Delete sessions that expired before: there is an index of that."""
+        deleted = 0
+        for table in (portal_sessions, console_sessions):
+            old = sa.select(table.c.session_id).where(table.c.expires_at < before).limit(limit)
+            async with self._database.query() as connection:
+                ids = (await connection.execute(old)).scalars().all()
+            if not ids:
+                continue
+            these = table.c.session_id.in_(ids), table.c.expires_at < before
+            async with self._database.write_transaction() as connection:
+                deleted += (await connection.execute(sa.delete(table).where(*these))).rowcount
+        return deleted
 
     @retry_lost_transaction
     async def _delete_older(self, key: sa.Column[UUID], before: datetime, limit: int) -> int:
