@@ -1,4 +1,4 @@
-"""The checker tells whether anything was lost, doubled, unsigned or out of order.
+"""The checker tells whether anything was lost, doubled, unsigned, out of order or miscounted.
 
 It judges a run by three accounts alone: what was acknowledged to the producer, what the receivers
 saw, and the final state of the storage. ``python -m tests.faults.checker FOLDER`` reads them from
@@ -30,6 +30,7 @@ class Verdict:
     misordered: Sequence[str] = ()
     stuck: Sequence[str] = ()
     ghost: Sequence[str] = ()
+    miscounted: Sequence[str] = ()
 
     @property
     def found(self) -> Mapping[str, Sequence[str]]:
@@ -61,6 +62,7 @@ def check(history: History) -> Verdict:
         misordered=sorted(rules.misordered(run)),
         stuck=sorted(rules.stuck(run)),
         ghost=sorted(rules.ghosts(run)),
+        miscounted=sorted(rules.miscounted(run)),
     )
 
 

@@ -89,13 +89,24 @@ class StoredAttempt:
 
 
 @frozen
+class StoredCount:
+    """How many ``attempts`` or ``deliveries`` of a webhook its statistics have of an outcome."""
+
+    webhook_id: str
+    kind: str
+    outcome: str
+    count: int
+
+
+@frozen
 class Stored:
-    """The final state of the storage."""
+    """The final state of the storage; ``counts`` is None where statistics are not kept by all."""
 
     events: Sequence[StoredEvent] = ()
     webhooks: Sequence[StoredWebhook] = ()
     deliveries: Sequence[StoredDelivery] = ()
     attempts: Sequence[StoredAttempt] = ()
+    counts: Sequence[StoredCount] | None = None
 
 
 @frozen

@@ -363,3 +363,32 @@ def ghosts(run: Run) -> Iterator[str]:
             yield f"event {event_id} was never published"
     for delivery_id in run.seen.keys() - run.deliveries.keys():
         yield f"delivery {delivery_id} was sent and is not in storage"
+
+
+# Statistics count what storage has, whoever was killed or came too late: an attempt when it is
+# logged, a delivery when it ends. Of a webhook test the attempt alone counts.
+
+
+def miscounted(run: Run) -> Iterator[str]:
+    """Yield what statistics count more or less often than storage has it."""
+    stored = run.history.stored
+    if stored.counts is None:
+        return
+    counted = Counter({(one.webhook_id, one.kind, one.outcome): one.count for one in stored.counts})
+    there = Counter(
+        (run.deliveries[one.delivery_id].webhook_id, "attempts", one.outcome)
+        for one in stored.attempts
+        if one.delivery_id in run.deliveries
+    )
+    there.update(
+        (one.webhook_id, "deliveries", one.state)
+        for one in stored.deliveries
+        if one.state in _FINAL and one.origin != "test"
+    )
+    for key in counted.keys() | there.keys():
+        if counted[key] != there[key]:
+            webhook_id, kind, outcome = key
+            yield (
+                f"webhook {webhook_id} has {there[key]} {outcome} {kind}, "
+                f"and its statistics say {counted[key]}"
+            )

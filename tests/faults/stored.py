@@ -16,6 +16,7 @@ from notification_adapters.sql.postgres.server import PostgresConnection
 from tests.faults.history import (
     Stored,
     StoredAttempt,
+    StoredCount,
     StoredDelivery,
     StoredEvent,
     StoredWebhook,
@@ -35,6 +36,12 @@ FROM deliveries
 _ATTEMPTS = """
 SELECT delivery_id, attempt, outcome, started_at, duration_us, error_code FROM attempts
 """
+_COUNTED = [
+    *(("attempts", outcome) for outcome in ("succeeded", "failed", "interrupted")),
+    *(("deliveries", state) for state in ("succeeded", "failed", "skipped", "cancelled")),
+]
+_SUMS = ", ".join(f"sum({kind}_{outcome})" for kind, outcome in _COUNTED)
+_COUNTS = f"SELECT webhook_id, {_SUMS} FROM statistics GROUP BY webhook_id"  # noqa: S608 - of ours
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _Row = Iterable[Any]
@@ -65,6 +72,7 @@ def read_sqlite(database: Path) -> Stored:
             webhooks=list(_webhooks(connection.execute(_WEBHOOKS), _IN_SQLITE)),
             deliveries=list(_deliveries(connection.execute(_DELIVERIES), _IN_SQLITE)),
             attempts=list(_attempts(connection.execute(_ATTEMPTS), _IN_SQLITE)),
+            counts=list(_counts(connection.execute(_COUNTS), _IN_SQLITE)),
         )
 
 
@@ -76,6 +84,7 @@ async def read_postgres(connection: PostgresConnection) -> Stored:
             webhooks=list(_webhooks(await connection.fetch(_WEBHOOKS), _IN_POSTGRES)),
             deliveries=list(_deliveries(await connection.fetch(_DELIVERIES), _IN_POSTGRES)),
             attempts=list(_attempts(await connection.fetch(_ATTEMPTS), _IN_POSTGRES)),
+            counts=list(_counts(await connection.fetch(_COUNTS), _IN_POSTGRES)),
         )
 
 
@@ -109,3 +118,9 @@ def _attempts(rows: Iterable[_Row], values: _Values) -> Iterator[StoredAttempt]:
         yield StoredAttempt(
             values.id(delivery_id), number, outcome, values.at(started_at), duration, error
         )
+
+
+def _counts(rows: Iterable[_Row], values: _Values) -> Iterator[StoredCount]:
+    for webhook_id, *sums in rows:
+        for (kind, outcome), count in zip(_COUNTED, sums, strict=True):
+            yield StoredCount(values.id(webhook_id), kind, outcome, count)

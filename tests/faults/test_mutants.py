@@ -39,6 +39,7 @@ FOUND_OUT: Sequence[tuple[str, Scenario, str]] = [
     ("send_another_body", scenarios.published_twice, "unsigned"),
     ("sign_once", scenarios.failing_once, "unsigned"),
     ("finish_in_two_transactions", scenarios.killed_while_finishing, "unlogged"),
+    ("count_no_interruption", scenarios.killed_before_sending, "miscounted"),
     ("leave_what_the_dead_held", scenarios.killed_before_sending, "stuck"),
 ]
 ON_ONE_FILE = list(dict.fromkeys(scenario for _, scenario, _ in FOUND_OUT))
@@ -91,14 +92,22 @@ async def test_the_product_itself_is_not_found_out(
     assert verdict.holds, verdict
 
 
-@pytest.mark.parametrize("mutant", ["drop_the_fence", ""])
+@pytest.mark.parametrize(
+    ("mutant", "kinds"),
+    [
+        ("drop_the_fence", {"doubled", "misordered"}),
+        ("count_fenced_results", {"miscounted"}),
+        ("", set()),
+    ],
+    ids=["drop_the_fence", "count_fenced_results", "none"],
+)
 async def test_a_process_that_hung_is_found_out_where_no_fence_keeps_it_off(
-    bench: Bench, postgres: PostgresServer, mutant: str
+    bench: Bench, postgres: PostgresServer, mutant: str, kinds: set[str]
 ) -> None:
     async with place_on(postgres) as place:
         history = await scenarios.hung(bench.folder, place, _mutated(mutant))
     if mutant:
-        assert bench.judged(mutant, history).found.keys() & {"doubled", "misordered"}
+        assert bench.judged(mutant, history).found.keys() & kinds
     else:
         assert check(history).holds, check(history)
 
@@ -131,6 +140,7 @@ def test_no_mutant_is_left_out() -> None:
         "acknowledge_first",
         "acknowledge_what_is_found",
         "cancel_slow_commits",
+        "count_fenced_results",
         "drop_the_fence",
     }
     assert {mutant for mutant, *_ in FOUND_OUT} | elsewhere == set(MUTANTS)

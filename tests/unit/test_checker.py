@@ -20,6 +20,7 @@ from tests.faults.history import (
     Seen,
     Stored,
     StoredAttempt,
+    StoredCount,
     StoredDelivery,
     StoredEvent,
     StoredWebhook,
@@ -51,6 +52,14 @@ def attempt(
     duration = None if seconds is None else timedelta(seconds=seconds)
     return StoredAttempt(delivery_id, number, outcome, at, duration)
 
+
+COUNTS = [
+    StoredCount("here", "attempts", "succeeded", 3),
+    StoredCount("here", "attempts", "failed", 1),
+    StoredCount("here", "attempts", "interrupted", 1),
+    StoredCount("here", "deliveries", "succeeded", 3),
+    StoredCount("here", "deliveries", "failed", 0),
+]
 
 # Event a arrives at once, b after a 500, c after a kill that cut its first request off; whether
 # d was taken in is not known, and it was not.
@@ -88,6 +97,7 @@ GOOD = History(
             attempt("to-c", 1, "interrupted", NOON, None),
             attempt("to-c", 2, "succeeded", NOON + 5 * SECOND),
         ],
+        counts=COUNTS,
     ),
     allowed=Allowed(kills=[NOON + 3 * SECOND, NOON + 60 * SECOND]),
 )
@@ -99,8 +109,9 @@ def stored(
     webhooks: Sequence[StoredWebhook] = GOOD.stored.webhooks,
     deliveries: Sequence[StoredDelivery] = GOOD.stored.deliveries,
     attempts: Sequence[StoredAttempt] = GOOD.stored.attempts,
+    counts: Sequence[StoredCount] | None = None,
 ) -> History:
-    return evolve(GOOD, stored=Stored(events, webhooks, deliveries, attempts))
+    return evolve(GOOD, stored=Stored(events, webhooks, deliveries, attempts, counts))
 
 
 def in_line(*event_ids: str) -> History:
@@ -329,6 +340,18 @@ VIOLATIONS: dict[str, tuple[str, Callable[[], History]]] = {
         "stuck",
         lambda: stored(deliveries=[evolve(DELIVERIES[0], held=True, attempt=2), *DELIVERIES[1:]]),
     ),
+    "an attempt that was counted twice": (
+        "miscounted",
+        lambda: stored(counts=[evolve(COUNTS[0], count=4), *COUNTS[1:]]),
+    ),
+    "an interruption that was not counted": (
+        "miscounted",
+        lambda: stored(counts=[one for one in COUNTS if one.outcome != "interrupted"]),
+    ),
+    "the end of a delivery that was not counted": (
+        "miscounted",
+        lambda: stored(counts=[one for one in COUNTS if one.kind != "deliveries"]),
+    ),
     "an event that nobody published": (
         "ghost",
         lambda: evolve(GOOD, published=[one for one in GOOD.published if one.event_id != "a"]),
@@ -364,6 +387,21 @@ def test_a_delivery_may_fail_once_its_retries_are_used_up_or_where_they_would_no
     assert may_fail("failed", error="gone")
     assert may_fail(*["interrupted"] * 10)
     assert not may_fail(*["interrupted"] * 9, "failed")
+
+
+def test_of_a_webhook_test_only_the_attempt_is_counted() -> None:
+    trial = evolve(DELIVERIES[0], delivery_id="to-t", event_id="t", origin="test")
+    run = evolve(
+        stored(
+            events=[*EVENTS, evolve(EVENTS[0], event_id="t", body_sha256="body of t")],
+            deliveries=[*DELIVERIES, trial],
+            attempts=[*ATTEMPTS, attempt("to-t", 1, "succeeded", NOON)],
+            counts=[evolve(COUNTS[0], count=4), *COUNTS[1:]],
+        ),
+        seen=[*GOOD.seen, seen("to-t", 1, NOON)],
+        published=[*GOOD.published, Published("t", TENANT, "job-created", acknowledged=False)],
+    )
+    assert check(run).holds, str(check(run))
 
 
 def test_a_request_that_storage_knows_nothing_of_is_a_ghost_and_unlogged() -> None:

@@ -26,6 +26,7 @@ from notification_core.model.delivery import (
 )
 from notification_core.model.retry_policy import error_in
 from notification_core.ports.sender import SendingFailed
+from tests.faults.tampering.counting_mutants import count_fenced_results, count_no_interruption
 from tests.faults.tampering.patching import Function, replaced, step_by_step
 
 _SQLITE: Final = "notification_adapters.sql.sqlite.dialect:SqliteDialect"
@@ -415,6 +416,8 @@ MUTANTS: Final[Mapping[str, Callable[[], None]]] = {
         begin_without_a_word,
         cancel_slow_commits,
         claim_what_is_leased,
+        count_fenced_results,
+        count_no_interruption,
         drop_the_fence,
         finish_in_two_transactions,
         give_up_early,
