@@ -26,6 +26,7 @@ from notification_core.model.delivery import (
     DeliveryState,
     Succeeded,
 )
+from notification_core.model.ordering import FIRST_LINE, HELD_UNTIL
 from notification_core.model.read_models import AttemptCriteria
 from notification_core.model.replay import Selection
 from notification_core.model.webhook import FOREVER, DisabledReason
@@ -38,7 +39,9 @@ from tests.support.postgres_server import CIPHER, PostgresServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-ENVIRONMENT, DEAD, LOGGED = UUID(int=7), UUID(int=1), UUID(int=2)
+ENVIRONMENT, DEAD, LOGGED, ORDERED = UUID(int=7), UUID(int=1), UUID(int=2), UUID(int=1003)
+KEYS = 1_000
+"""Of the ordered webhook, with a hundred deliveries each: the first one is due."""
 LEASE = timedelta(seconds=30)
 DAY = timedelta(days=1)
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -54,20 +57,23 @@ ALTER TABLE events SET (autovacuum_enabled = off);
 ALTER TABLE deliveries SET (autovacuum_enabled = off);
 ALTER TABLE attempts SET (autovacuum_enabled = off);
 INSERT INTO webhooks (webhook_id, environment_id, name, url, method, events, version, created_at,
-  updated_at)
+  updated_at, ordered)
 SELECT ('00000000-0000-0000-0000-' || lpad(to_hex(n), 12, '0'))::uuid, '{ENVIRONMENT}', 'n',
-  'https://a.b/', 'post', '["job-created"]', 1, '{BEGAN}', '{BEGAN}'
-FROM generate_series(1, 1002) AS n;
+  'https://a.b/', 'post', '["job-created"]', 1, '{BEGAN}', '{BEGAN}', n = 1003
+FROM generate_series(1, 1003) AS n;
 INSERT INTO events (event_id, environment_id, type, occurred_at, body, stored_at)
 SELECT 'e-' || n, '{ENVIRONMENT}', 'job-created', '{BEGAN}', '{{}}',
   '{BEGAN}'::timestamptz + n * interval '1 millisecond'
 FROM generate_series(1, 100000) AS n;
 INSERT INTO deliveries (delivery_id, environment_id, webhook_id, event_id, state, due_at, attempt,
-  failures, interruptions, created_at, event_stored_at)
+  failures, interruptions, created_at, event_stored_at, ordering_key, position)
 SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, '{ENVIRONMENT}',
-  CASE WHEN n <= 1000000 THEN '{DEAD}'::uuid
+  CASE WHEN n <= 100000 THEN '{ORDERED}'::uuid WHEN n <= 1000000 THEN '{DEAD}'::uuid
     ELSE ('00000000-0000-0000-0000-' || lpad(to_hex(3 + n % 1000), 12, '0'))::uuid END,
-  'e-' || (1 + n % 50000), 'pending', '{BEGAN}', 0, 0, 0, '{BEGAN}', '{BEGAN}'
+  'e-' || (1 + n % 50000), 'pending',
+  CASE WHEN n <= 100000 AND n > {KEYS} THEN '{HELD_UNTIL}'::timestamptz ELSE '{BEGAN}' END,
+  0, 0, 0, '{BEGAN}', '{BEGAN}',
+  CASE WHEN n <= 100000 THEN 'key-' || n % {KEYS} END, CASE WHEN n <= 100000 THEN n END
 FROM generate_series(1, 1020000) AS n;
 INSERT INTO attempts (log_id, environment_id, webhook_id, delivery_id, event_id, event_type,
   attempt, outcome, started_at)
@@ -76,14 +82,14 @@ SELECT ('{str(earliest_id(BEGAN))[:13]}-7000-8000-' || lpad(to_hex(n), 12, '0'))
   'e-1', 'job-created', 1, CASE WHEN n % 100 = 0 THEN 'failed' ELSE 'succeeded' END, '{BEGAN}'
 FROM generate_series(1, 1000000) AS n;
 """  # noqa: S608 - the values are the test's
-
-
 _PAUSED = f"""
 INSERT INTO webhook_health (webhook_id, environment_id, failures, since, first_log_id,
   paused_at, pause_us, next_probe_at, fresh_probe_at)
 VALUES ('{DEAD}', '{ENVIRONMENT}', 10, '{BEGAN}', '{DEAD}', '{BEGAN}', 1, '{BEGAN}',
   '{BEGAN}')
 """  # noqa: S608 - the same
+
+_HEALTHY = "DELETE FROM webhook_health"
 
 
 @frozen
@@ -153,6 +159,66 @@ async def test_a_claim_beside_a_million_costs_what_it_takes(
             await storage.deliveries.finish([_result(one) for one in claimed.deliveries], LEASE)
 
 
+_LIMITED = f"""
+UPDATE webhooks SET rate_limit = 1 WHERE webhook_id = '{DEAD}'
+"""  # noqa: S608 - the same
+_UNLIMITED = "UPDATE webhooks SET rate_limit = NULL"
+
+
+@pytest.mark.parametrize(
+    ("held_back", "sent_again"),
+    [(_LIMITED, _UNLIMITED), (_PAUSED, _HEALTHY)],
+    ids=["limited to one request per second", "paused by its circuit breaker"],
+)
+async def test_what_waits_for_a_webhook_that_takes_one_at_a_time_costs_the_others_nothing(
+    place: Place, watched: tuple[SqlStorage, Plans], held_back: str, sent_again: str
+) -> None:
+    storage, plans = watched
+    await place.postgres.execute(held_back, place.database)
+    claim = Claim(UUID(int=9), LEASE, limit=500, limit_bytes=1 << 26, new_webhook_limit=2)
+    taken = []
+    for _ in range(TIMES):
+        with reading_at_most(plans, 12_000):
+            claimed = await storage.deliveries.acquire(claim)
+        assert len(claimed.deliveries) == 500
+        its = [one.fence for one in claimed.deliveries if one.webhook_id == DEAD]
+        assert len(its) <= 1
+        taken += its
+        others = {one.fence for one in claimed.deliveries}.difference(its)
+        await storage.deliveries.release(others)
+    assert taken
+    await storage.deliveries.release(taken)
+    await place.postgres.execute(sent_again, place.database)
+
+
+async def test_the_next_of_an_ordering_key_is_found_without_those_behind_it(
+    watched: tuple[SqlStorage, Plans],
+) -> None:
+    storage, plans = watched
+    just_before = UUID(int=ORDERED.int - 1)
+    claim = Claim(
+        *(UUID(int=9), LEASE),
+        limit=100,
+        limit_bytes=1 << 26,
+        new_webhook_limit=100,
+        after=just_before,
+        max_webhooks=1,
+    )
+    for _ in range(TIMES):
+        with reading_at_most(plans, 500):
+            claimed = await storage.deliveries.acquire(claim)
+        assert len({one.ordering_key for one in claimed.deliveries}) == 100
+        # Each with its lock and its update, the first of its key, and the next one's release.
+        with reading_at_most(plans, 600):
+            await storage.deliveries.finish([_result(one) for one in claimed.deliveries], LEASE)
+    sweep = FIRST_LINE
+    for _ in range(TIMES):
+        with reading_at_most(plans, 300):
+            swept = await storage.deliveries.release_lines(sweep, 100)
+        assert (swept.released, swept.after is None) == (0, False)
+        sweep = swept.after or FIRST_LINE
+
+
 async def test_measuring_what_waits_reads_no_more_than_it_counts(
     watched: tuple[SqlStorage, Plans],
 ) -> None:
@@ -164,15 +230,18 @@ async def test_measuring_what_waits_reads_no_more_than_it_counts(
     with reading_at_most(plans, MAX_COUNTED + 10_000):
         assert (await storage.backlog.size()).waiting == MAX_COUNTED
     # The count, and of each of a thousand queues its first rows.
-    with reading_at_most(plans, 1_000 + 1_000 + 1_000 * 25):
-        assert await storage.backlog.longer_than(1_000) == {DEAD}
+    with reading_at_most(plans, 1_000 + 1_000 + 1_000 * 26):
+        assert await storage.backlog.longer_than(1_000) == {DEAD, ORDERED}
     for _ in range(TIMES):
-        # A thousand queues of twenty, and of the long one as many as may be counted.
+        # A thousand queues of twenty, and of the two long ones as many as may be counted.
         with reading_at_most(plans, 25_000 + 30_000):
-            first, second = await storage.backlog.longest(2, max_counted=30_000)
-        assert (first.webhook_id, first.environment_id) == (DEAD, ENVIRONMENT)
-        assert (first.waiting, first.is_exact) == (30_000, False)
-        assert second.is_exact
+            *long, third = await storage.backlog.longest(3, max_counted=30_000)
+        assert {(one.webhook_id, one.environment_id) for one in long} == {
+            (DEAD, ENVIRONMENT),
+            (ORDERED, ENVIRONMENT),
+        }
+        assert {(one.waiting, one.is_exact) for one in long} == {(15_000, False)}
+        assert third.is_exact
 
 
 async def test_taking_from_a_million_costs_what_is_taken(
@@ -293,7 +362,7 @@ async def test_what_a_paused_webhook_has_held_for_too_long_ends_by_small_batches
         with reading_at_most(plans, 5_000):
             ended = await storage.deliveries.cancel_unsendable(1_000, BEGAN, BEGAN + DAY)
         assert len(ended.failed) == ended.count == 1_000
-    await place.postgres.execute("DELETE FROM webhook_health", place.database)
+    await place.postgres.execute(_HEALTHY, place.database)
 
 
 async def test_disabling_and_deleting_the_webhook_of_a_million_go_by_small_batches(
@@ -324,7 +393,7 @@ def _result(claimed: ClaimedDelivery) -> AttemptResult:
         outcome=AttemptOutcome.SUCCEEDED,
         started_at=BEGAN,
     )
-    return AttemptResult(claimed.fence, attempt, Succeeded(), 1)
+    return AttemptResult(claimed.fence, attempt, Succeeded(), 1, claimed.ordering_key)
 
 
 async def test_a_batch_of_a_replay_of_a_million_costs_what_it_looks_at(

@@ -80,6 +80,16 @@ def _queue(path: Path, webhook: Webhook, count: int) -> None:
         assert connection.execute(counted, (webhook.webhook_id.hex,)).fetchone() == (count,)
 
 
+def _pause(path: Path, webhook: Webhook) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "INSERT INTO webhook_health (webhook_id, environment_id, failures, since, first_log_id,"
+            " paused_at, pause_us, next_probe_at, fresh_probe_at)"
+            " VALUES (?1, ?2, 10, 0, ?1, 0, 1, 0, 0)",
+            (webhook.webhook_id.hex, webhook.environment_id.hex),
+        )
+
+
 async def _claim(storage: SqlStorage, **bounds: Any) -> int:
     claim = Claim(worker=WORKER, lease=LEASE, limit=10, limit_bytes=1 << 20, new_webhook_limit=100)
     return len((await storage.deliveries.acquire(evolve(claim, **bounds))).deliveries)
@@ -100,6 +110,29 @@ async def test_a_hundred_thousand_deliveries_that_are_passed_over_cost_a_claim_n
     paused = evolve(dead, version=2, disabled_until=clock.now() + LEASE)
     await storage.webhooks.replace(paused)
     assert await _work(_claim(storage, new_webhook_limit=10), steps) <= few + 3
+
+
+@pytest.mark.parametrize("held_back", ["rate limit", "pause"])
+async def test_a_hundred_thousand_that_wait_for_their_webhook_cost_the_others_nothing(
+    counted: tuple[SqlStorage, Steps, ManualClock], tmp_path: Path, held_back: str
+) -> None:
+    storage, steps, clock = counted
+    slow, well = await _webhook(storage, clock, 1), await _webhook(storage, clock, 2)
+    _queue(database(tmp_path), slow, 30)
+    _queue(database(tmp_path), well, 1000)
+    if held_back == "rate limit":
+        await storage.webhooks.replace(evolve(slow, version=2, rate_limit=1))
+    else:
+        _pause(database(tmp_path), slow)
+    assert await _claim(storage) == 10
+    clock.jump(2 * LEASE)
+    # The first one takes what may be sent now, one request or a probe, and the second one none.
+    with_one = await _work(_claim(storage), steps)
+    few = await _work(_claim(storage), steps)
+    _queue(database(tmp_path), slow, MANY)
+    assert await _work(_claim(storage), steps) <= few + 3
+    clock.jump(2 * LEASE)
+    assert await _work(_claim(storage), steps) <= with_one + 3
 
 
 async def test_taking_from_a_hundred_thousand_costs_what_is_taken(
