@@ -189,6 +189,15 @@ def receivers(session: nox.Session) -> None:
 
 
 @nox.session
+def monitoring(session: nox.Session) -> None:
+    """Test alerts and dashboard with a real Prometheus, and draw the dashboard."""
+    if not (shutil.which("promtool") and shutil.which("prometheus")):
+        session.skip("promtool and prometheus are not installed: apt-get install prometheus")
+    _install_as_a_user_would(session, "tests")
+    session.run("python", "-m", "tests.monitoring")
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Fuzz parsers and API; ``-- -max_total_time=600`` runs longer."""
     _install_as_a_user_would(session, "fuzz", "tests")

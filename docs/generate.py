@@ -13,8 +13,10 @@ from typing import Any
 
 import msgspec
 import yaml
+from alerts_page import alerts_page
 from api_page import api_page, schemas_page
 from architecture_picture import architecture_picture
+from dashboard import dashboard
 from log_events_page import log_events_page
 from metrics_page import metrics_page
 from schema_tables import table
@@ -103,6 +105,8 @@ def _page(parts: Sequence[str]) -> str:
 
 WRITTEN: Mapping[Path, Callable[[], str]] = {
     EXPLANATION / "architecture.svg": architecture_picture,
+    CHECKOUT / "deploy" / "grafana" / "notification-management.json": dashboard,
+    REFERENCE / "alerts.md": lambda: _page(alerts_page()),
     REFERENCE / "api.md": reference_page,
     REFERENCE / "commands.md": commands_page,
     REFERENCE / "errors.md": errors_page,

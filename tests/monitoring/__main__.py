@@ -1,0 +1,211 @@
+"""``python -m tests.monitoring``: alerts fire for their faults, and the dashboard has data.
+
+The rules are tested by promtool. Then a Prometheus of its own scrapes a server under load, with a
+receiver that works and one that fails: every query of the dashboard must give a series, and the
+panels are drawn into docs/how-to/operate/dashboard.svg. Ends with 1 where anything of that fails.
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import aiohttp
+from aiohttp import web
+
+from tests.monitoring.picture import DrawnPanel, Line, draw
+from tests.monitoring.rules import rule_tests
+from tests.support.ports import free_ports
+
+ROOT: Final = Path(__file__).parents[2]
+RULES: Final = ROOT / "deploy/prometheus/notification-management.rules.yaml"
+DASHBOARD: Final = ROOT / "deploy/grafana/notification-management.json"
+PICTURE: Final = ROOT / "docs/how-to/operate/dashboard.svg"
+_SECONDS: Final = 60
+_START_SECONDS: Final = 30
+_VARIABLES: Final = {"$__rate_interval": "10s", "$job": ".*"}
+# What only an installation with a Kafka or with an outage has.
+_MAY_BE_EMPTY: Final = {"notification_kafka_consumer_lag_messages"}
+_TYPE: Final = "job-created"
+
+
+def main() -> None:
+    """Test the rules, and then the dashboard."""
+    with TemporaryDirectory() as folder:
+        tests = Path(folder) / "tests.yaml"
+        tests.write_text(rule_tests(RULES))
+        for command in (("check", "rules", str(RULES)), ("test", "rules", str(tests))):
+            print("$ promtool", *command[:2], flush=True)
+            subprocess.run(("promtool", *command), check=True)  # noqa: S603 - ours
+    panels = asyncio.run(_measured_panels())
+    PICTURE.write_text(draw(panels))
+    empty = [panel.title for panel in panels if not panel.lines and panel.is_expected]
+    print(f"{len(panels)} panels, drawn into {PICTURE.relative_to(ROOT)}")
+    if empty:
+        sys.exit(f"No series for: {', '.join(empty)}")
+
+
+async def _measured_panels() -> Sequence[DrawnPanel]:
+    """Run everything for a minute, and ask each panel's queries."""
+    api, ops, prometheus, receiver = free_ports(4)
+    with TemporaryDirectory() as folder:
+        variables = {
+            "API_SERVER_PORT": api,
+            "OPS_SERVER_PORT": ops,
+            "WEBHOOKS_RETRY_INTERVAL": "1s",
+        }
+        up = ("notification-management", "up", "--data", f"{folder}/data")
+        config = Path(folder) / "prometheus.json"  # JSON is YAML
+        config.write_text(json.dumps(_config(ops)))
+        scrape = (
+            *("prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder}/series"),
+            f"--web.listen-address=127.0.0.1:{prometheus}",
+        )
+        async with (
+            _receivers(receiver),
+            _process(folder, up, {name: str(value) for name, value in variables.items()}),
+            _process(folder, scrape, {}),
+            aiohttp.ClientSession() as client,
+        ):
+            await _answers(client, f"http://127.0.0.1:{ops}/readyz")
+            await _answers(client, f"http://127.0.0.1:{prometheus}/-/ready")
+            await _load(client, f"http://127.0.0.1:{api}/api", f"http://127.0.0.1:{receiver}")
+            return await _ask(client, f"http://127.0.0.1:{prometheus}")
+
+
+def _config(ops: int) -> Mapping[str, object]:
+    targets = [{"targets": [f"127.0.0.1:{ops}"]}]
+    job = {"job_name": "notification-management", "static_configs": targets}
+    return {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(RULES)],
+        "scrape_configs": [job],
+    }
+
+
+@asynccontextmanager
+async def _process(
+    folder: str, command: Sequence[str], variables: Mapping[str, str]
+) -> AsyncIterator[None]:
+    """Run a process for the length of the block."""
+    with (Path(folder) / f"{Path(command[0]).name}.log").open("w") as log:
+        process = await asyncio.create_subprocess_exec(
+            *command, env={**os.environ, **variables}, stdout=log, stderr=log
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            await process.wait()
+
+
+@asynccontextmanager
+async def _receivers(port: int) -> AsyncIterator[None]:
+    """Serve a receiver that works and one that fails."""
+
+    async def works(request: web.Request) -> web.Response:
+        await request.read()
+        return web.Response()
+
+    async def fails(request: web.Request) -> web.Response:
+        await request.read()
+        return web.Response(status=HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    app = web.Application()
+    app.router.add_post("/works", works)
+    app.router.add_post("/fails", fails)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def _answers(client: aiohttp.ClientSession, url: str) -> None:
+    async with asyncio.timeout(_START_SECONDS):
+        while True:
+            try:
+                async with client.get(url) as response:
+                    if response.ok:
+                        return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.1)
+
+
+async def _load(client: aiohttp.ClientSession, api: str, receivers: str) -> None:
+    """Publish some events a second for a minute."""
+    environment = f"{api}/environments/{uuid.uuid4()}"
+    for name in ("works", "fails"):
+        webhook = {"name": name, "url": f"{receivers}/{name}", "events": [_TYPE]}
+        async with client.post(f"{environment}/webhooks", json=webhook) as response:
+            response.raise_for_status()
+    async with client.get(f"{api}/webhooks/events") as response:
+        types = await response.json()
+    example = next(known["example"] for known in types if known["name"] == _TYPE)
+    for second in range(_SECONDS):
+        # More in the middle, so that there is something to see.
+        batches = 8 if second in range(20, 40) else 3
+        events = [{"event": _TYPE, "data": example} for _ in range(10)]
+        for _ in range(batches):
+            async with client.post(f"{environment}/events", json=events) as response:
+                response.raise_for_status()
+        await asyncio.sleep(1)
+        if second % 10 == 0:
+            print(f"load: {second} of {_SECONDS} s", flush=True)
+
+
+async def _ask(client: aiohttp.ClientSession, prometheus: str) -> Sequence[DrawnPanel]:
+    content = json.loads(DASHBOARD.read_text())
+    panels = []
+    for panel in content["panels"]:
+        lines: list[Line] = []
+        queries = [target["expr"] for target in panel.get("targets", ())]
+        for target in panel.get("targets", ()):
+            lines += await _lines(client, prometheus, target["expr"], target["legendFormat"])
+        # The most first: a legend has room for some.
+        lines.sort(key=lambda line: -max(value for _, value in line.points))
+        is_expected = not any(name in query for name in _MAY_BE_EMPTY for query in queries)
+        unit = panel.get("fieldConfig", {}).get("defaults", {}).get("unit", "")
+        panels.append(DrawnPanel(panel["title"], unit, lines, panel["type"] == "row", is_expected))
+    return panels
+
+
+async def _lines(
+    client: aiohttp.ClientSession, prometheus: str, query: str, legend: str
+) -> Sequence[Line]:
+    """Return the series of a query over the last minute."""
+    for name, value in _VARIABLES.items():
+        query = query.replace(name, value)
+    end = time.time()
+    parameters = {"query": query, "start": str(end - _SECONDS), "end": str(end), "step": "1"}
+    async with client.get(f"{prometheus}/api/v1/query_range", params=parameters) as response:
+        found = await response.json()
+    if found["status"] != "success":
+        sys.exit(f"{query}: {found['error']}")
+    lines = []
+    for series in found["data"]["result"]:
+        label = legend
+        for name, value in series["metric"].items():
+            label = label.replace(f"{{{{{name}}}}}", value)
+        points = [
+            (float(at) - end, float(value)) for at, value in series["values"] if value != "NaN"
+        ]
+        if points:
+            lines.append(Line(label.replace("{{worker}}", "").strip(), points))
+    return lines
+
+
+if __name__ == "__main__":
+    main()
