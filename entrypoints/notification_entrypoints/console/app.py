@@ -12,12 +12,20 @@ from notification_entrypoints.console import static_files
 from notification_entrypoints.console.callers import check_write
 from notification_entrypoints.console.error_page import error_page
 from notification_entrypoints.console.keys import APPLICATION, OPERATIONS, TEMPLATES
-from notification_entrypoints.console.pages import environments, overview
+from notification_entrypoints.console.pages import (
+    environments,
+    overview,
+    replays,
+    webhook,
+    webhook_edit,
+    webhook_secrets,
+    webhooks,
+)
 from notification_entrypoints.console.rendering import templates
 
 PREFIX = "/console"
 
-PAGES = (environments, overview)
+PAGES = (environments, overview, webhooks, webhook_edit, replays, webhook_secrets, webhook)
 """The groups of pages, each with its ``routes``."""
 
 _SAFE: Final = {hdrs.METH_GET, hdrs.METH_HEAD}

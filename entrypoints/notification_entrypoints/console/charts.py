@@ -3,6 +3,7 @@
 A chart fills its place, whatever its shape: what it draws is stretched, what is written is not.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Final
@@ -30,8 +31,11 @@ class Bar:
         return sum(self.counts.values())
 
 
-def stacked_bars(title: str, bars: Sequence[Bar]) -> Markup:
-    """Return bars beside one another; a series has the class ``series-`` and its name."""
+def stacked_bars(title: str, bars: Sequence[Bar], kind: str = "bars") -> Markup:
+    """Return bars beside one another; a series has the class ``series-`` and its name.
+
+    ``kind`` is the class of the chart: ``spark`` for one in a line of a table.
+    """
     most = max((bar.total for bar in bars), default=0)
     step = _WIDTH / max(1, len(bars))
     shapes = [
@@ -44,7 +48,7 @@ def stacked_bars(title: str, bars: Sequence[Bar]) -> Markup:
         f"{sum(bar.counts.get(name, 0) for bar in bars):,} {name}"
         for name in (bars[0].counts if bars else ())
     )
-    return _svg("bars", title, described or "nothing", Markup().join(shapes))
+    return _svg(kind, title, described or "nothing", Markup().join(shapes))
 
 
 def line(title: str, values: Sequence[float | None], labels: Sequence[str]) -> Markup:
@@ -81,11 +85,6 @@ def line(title: str, values: Sequence[float | None], labels: Sequence[str]) -> M
     return _svg("lines", title, f"{len(known)} values", Markup().join(shapes))
 
 
-def sparkline(title: str, bars: Sequence[Bar]) -> Markup:
-    """Return bars for a line of a table."""
-    return stacked_bars(title, bars)
-
-
 def _boxes(bar: Bar, left: float, step: float, most: int) -> Iterator[Markup]:
     gap = step * _GAP_SHARE
     # What is under the pointer has its title all the way up.
@@ -113,3 +112,22 @@ def _svg(kind: str, title: str, description: str, shapes: Markup) -> Markup:
         '<svg class="{}" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img">'
         "<title>{}</title><desc>{}</desc>{}</svg>"
     ).format(kind, _WIDTH, _HEIGHT, title, description, shapes)
+
+
+def marks(title: str, places: Sequence[float], labels: Sequence[str]) -> Markup:
+    """Return marks on a line from left to right, as far apart as the roots of their places.
+
+    Of places that grow by a factor the first ones would else fall together.
+    """
+    longest = math.sqrt(max(places, default=0)) or 1
+    shapes = []
+    for place, label in zip(places, labels, strict=True):
+        x = 8 + math.sqrt(place) / longest * (_WIDTH - 16)
+        mark = Markup('<line class="mark" x1="{0:.1f}" x2="{0:.1f}" y1="16" y2="{1}"/>')
+        shapes.append(
+            Markup("<g><title>{}</title>{}</g>").format(label, mark.format(x, _HEIGHT - 16))
+        )
+    axis = Markup('<line class="axis" x1="0" x2="{}" y1="{}" y2="{}"/>').format(
+        _WIDTH, _HEIGHT // 2, _HEIGHT // 2
+    )
+    return _svg("marks", title, ", ".join(labels), axis + Markup().join(shapes))

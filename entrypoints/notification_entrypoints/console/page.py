@@ -1,6 +1,7 @@
 """One page for one request: who looks at it, where it is, and how it is shown."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -27,7 +28,10 @@ class Entry:
     of_installation: bool = False
 
 
-NAVIGATION: Final = (Entry("overview", "Overview", "overview"),)
+NAVIGATION: Final = (
+    Entry("overview", "Overview", "overview"),
+    Entry("webhooks", "Webhooks", "webhooks"),
+)
 """The rail, from the top: first what an environment has, then what the installation has."""
 
 
@@ -46,6 +50,19 @@ class Page:
         if self.environment_id is None:
             raise web.HTTPNotFound
         return self.environment_id
+
+    @property
+    def now(self) -> datetime:
+        """The time, for ages and for what is over."""
+        return self.request.app[APPLICATION].clock.now()
+
+    def new_key(self) -> str:
+        """Return a name for a write, so that a form that is sent twice is done once."""
+        return str(self.request.app[APPLICATION].ids())
+
+    def has(self, route: str) -> bool:
+        """Tell whether there is such a page."""
+        return route in self.request.app.router
 
     def may(self, scope: Scope) -> bool:
         """Tell whether the caller has a scope: buttons are shown to those who may press them."""
@@ -77,7 +94,7 @@ class Page:
             "csrf_token": csrf_token(self.request),
             "navigation": self._navigation(),
             "Scope": Scope,
-            "now": self.request.app[APPLICATION].clock.now(),
+            "now": self.now,
             **context,
         }
         templates = self.request.app[TEMPLATES]

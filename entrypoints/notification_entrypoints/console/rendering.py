@@ -11,6 +11,7 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from notification_core.model.durations import format_duration
 from notification_core.version import VERSION
 from notification_entrypoints.console.static_files import static_files
 
@@ -45,6 +46,9 @@ def templates() -> Environment:
         "milliseconds": milliseconds,
         "percent": percent,
         "pretty": pretty,
+        "exact": exact,
+        "duration": format_duration,
+        "progress": progress,
     }
     environment.globals |= {"static": static_url, "has_static": has_static, "VERSION": VERSION}
     return environment
@@ -91,6 +95,23 @@ def ago(value: str | datetime, now: datetime) -> Markup:
     return Markup('<time datetime="{}" title="{}" tabindex="0">{}</time>').format(
         written, exact, text
     )
+
+
+def exact(value: str | datetime) -> Markup:
+    """Return a time to the second."""
+    at = instant_of(value)
+    return Markup('<time class="exact" datetime="{}">{}</time>').format(
+        f"{at:%Y-%m-%dT%H:%M:%S.%f}Z", f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    )
+
+
+def progress(replay: Mapping[str, Any]) -> int:
+    """Return how much of its time a replay has done, in percent."""
+    if replay["state"] == "completed":
+        return 100
+    since, until = instant_of(replay["since"]), instant_of(replay["until"])
+    done = instant_of(replay.get("done_until", replay["since"]))
+    return min(99, max(0, int((done - since) / max(until - since, _SECOND) * 100)))
 
 
 def rough(span: timedelta) -> str:

@@ -1,26 +1,9 @@
 """The overview: is it healthy, and if not, where to look."""
 
 from notification_entrypoints.console.charts import Bar, line, stacked_bars
-from notification_entrypoints.console.pages.overview import attention_of
 from tests.entrypoints.api_services import log_gone, log_success
-from tests.entrypoints.console.conftest import ENVIRONMENT, HOSTILE, Console
-
-EVENTS = f"/api/environments/{ENVIRONMENT}/events"
-WEBHOOKS = f"/api/environments/{ENVIRONMENT}/webhooks"
-
-
-async def subscribed(console: Console, name: str = "Receiver") -> str:
-    """Create a webhook for one type of events, and return its id."""
-    fields = {"name": name, "url": "https://example.com/", "events": ["job-created"]}
-    async with console.session.post(f"{console.url}{WEBHOOKS}", json=fields) as response:
-        assert response.status == 201
-        return str((await response.json())["webhook_id"])
-
-
-async def publish(console: Console) -> None:
-    fields = {"event": "job-created", "data": {}}
-    async with console.session.post(f"{console.url}{EVENTS}", json=fields) as response:
-        assert response.status == 202
+from tests.entrypoints.console.conftest import HOSTILE, Console
+from tests.entrypoints.console.scenes import publish, subscribed
 
 
 async def test_an_environment_without_webhooks_says_what_would_be_here(console: Console) -> None:
@@ -40,17 +23,13 @@ async def test_says_in_a_sentence_that_all_is_well(console: Console) -> None:
 
 
 async def test_names_the_webhooks_that_need_attention_and_why(console: Console) -> None:
-    await subscribed(console, HOSTILE)
+    await subscribed(console, name=HOSTILE)
     await publish(console)
     await log_gone(console.stage)
     page = await console.get(console.of_environment())
     assert "1 of 1 deliveries of the last day failed. 1 webhook needs attention." in page.words
     assert f"{HOSTILE} disabled The receiver responded with 410 Gone" in page.words
     assert "<script>alert" not in page.text
-
-
-def test_a_webhook_that_is_healthy_needs_no_attention() -> None:
-    assert attention_of({"health": {"state": "healthy", "consecutive_failures": 0}}) is None
 
 
 def test_bars_are_stacked_in_proportion_and_described() -> None:

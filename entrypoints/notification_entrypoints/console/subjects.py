@@ -1,0 +1,19 @@
+"""What the paths of pages name: the webhook, the delivery that a page is about."""
+
+from aiohttp import web
+
+from notification_entrypoints.console.api import ApiResult
+from notification_entrypoints.console.page import Page, id_in
+
+
+async def webhook_of(page: Page) -> ApiResult:
+    """Return the webhook that a path names.
+
+    Raises :class:`aiohttp.web.HTTPNotFound` if it is of another environment than the path says,
+    and :class:`RequestRefused` if there is none.
+    """
+    webhook_id = id_in(page.request.match_info["webhook_id"])
+    webhook = await page.api.call("getWebhook", webhook_id=webhook_id)
+    if webhook.json["environment_id"] != str(page.environment):
+        raise web.HTTPNotFound
+    return webhook
