@@ -223,6 +223,16 @@ def docs(session: nox.Session) -> None:
     session.run("sphinx-build", "--nitpicky", "--fail-on-warning", "docs", "docs/_build")
 
 
+@nox.session(reuse_venv=False)
+def documents(session: nox.Session) -> None:
+    """Run what README, quickstart and guides tell their reader to run; ``-- verify`` chooses.
+
+    What is not run is printed with its reason. It needs curl and jq.
+    """
+    _install_as_a_user_would(session, "service")
+    session.run("python", "-m", "tests.documents", *session.posargs)
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure how fast the system is, over what is possible; ``-- --help`` says what it takes."""

@@ -28,4 +28,8 @@ async def main(folder: str, url: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    match sys.argv[1:]:
+        case [folder, url]:
+            asyncio.run(main(folder, url))
+        case _:
+            sys.exit("Usage: embed_script.py FOLDER RECEIVER_URL")

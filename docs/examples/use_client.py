@@ -39,6 +39,8 @@ async def main(environment_id: UUID, url: str, api_key: str | None = None) -> No
 
 
 if __name__ == "__main__":
+    if not sys.argv[1:]:
+        sys.exit("Usage: use_client.py ENVIRONMENT_ID")
     asyncio.run(
         main(
             UUID(sys.argv[1]),

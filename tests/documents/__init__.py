@@ -1,0 +1,1 @@
+"""README, quickstart and guides, run as their reader would: ``python -m tests.documents``."""
