@@ -18,6 +18,24 @@ smartquotes = False  # what is quoted is typed
 html_theme = "furo"
 html_title = project
 html_show_copyright = False
+html_show_sphinx = False
+html_show_sourcelink = False
+html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["style.css"]
+html_logo = html_favicon = "_static/logo.svg"
+_FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+html_theme_options = {
+    "light_css_variables": {
+        "font-stack": _FONTS,
+        "color-brand-primary": "#1d4ed8",
+        "color-brand-content": "#1d4ed8",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#93c5fd",
+        "color-brand-content": "#93c5fd",
+    },
+}
 
 
 def setup(app: Any) -> None:
