@@ -116,6 +116,11 @@ class NotificationClient(PortalSessionMethods):
         response = await self.transport.get(path, {"limit": _PAGE})
         return _read(response.body, EventWithDeliveries)
 
+    async def event_body(self, environment_id: UUID, event_id: str) -> bytes:
+        """Return the body that webhooks are sent of an event, byte for byte."""
+        path = f"/environments/{environment_id}/events/{quote(event_id, safe='')}/body"
+        return (await self.transport.get(path)).body
+
     # Webhooks.
 
     async def webhooks(self, environment_id: UUID) -> list[Webhook]:
@@ -390,9 +395,6 @@ def _query(parameters: Mapping[str, object]) -> dict[str, str]:
 def _replay(
     since: datetime, until: datetime | None, states: Iterable[str] | None
 ) -> dict[str, object]:
-    body: dict[str, object] = {"since": since}
-    if until is not None:
-        body["until"] = until
-    if states is not None:
-        body["states"] = list(states)
-    return body
+    chosen = None if states is None else [*states]
+    fields = {"since": since, "until": until, "states": chosen}
+    return {name: value for name, value in fields.items() if value is not None}

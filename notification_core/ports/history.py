@@ -52,6 +52,13 @@ class History(Protocol):
         """Return an event; raise :class:`EventNotFound`."""
 
     @abstractmethod
+    async def body(self, environment_id: UUID, event_id: str) -> EventBody:
+        """Return an event with its body.
+
+        Raises :class:`EventNotFound`, and :class:`EventGone` if its body is not stored.
+        """
+
+    @abstractmethod
     async def known_events(self, keys: Collection[EventKey]) -> Collection[EventKey]:
         """Return those of these keys that events are stored under."""
 

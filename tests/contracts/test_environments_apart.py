@@ -127,6 +127,9 @@ QUESTIONS: Mapping[tuple[str, str], Question] = {
     ("History", "events"): lambda harness, _: harness.storage.history.events(
         harness.other_environment_id, 9
     ),
+    ("History", "body"): lambda harness, mine: harness.storage.history.body(
+        harness.other_environment_id, mine.delivery.event_id
+    ),
     ("History", "bodies"): lambda harness, mine: harness.storage.history.bodies(
         harness.other_environment_id, mine.webhook.events, 9
     ),

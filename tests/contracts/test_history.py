@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from notification_core.errors import DeliveryNotFound, EventNotFound
+from notification_core.errors import DeliveryNotFound, EventGone, EventNotFound
 from notification_core.model.delivery import DeliveryState, EndReason, Retry
 from notification_core.model.event import MAX_EVENT_BYTES
 from notification_core.model.read_models import DeliveryCriteria, EventCriteria, EventPlace
@@ -245,6 +245,20 @@ async def test_of_many_events_those_are_known_that_are_stored(harness: Harness) 
 
 
 class TestBodies:
+    async def test_that_of_one_event_is_as_it_was_stored(self, harness: Harness) -> None:
+        await harness.ingest([harness.event("a", b'{"n": 1.0,"n":2}')])
+        found = await harness.storage.history.body(harness.environment_id, "a")
+        assert (found.event_id, found.event_type) == ("a", TYPE)
+        assert found.body.endswith(b'"data":{"n": 1.0,"n":2}}')
+
+    async def test_one_that_is_not_stored_is_gone(self, harness: Harness) -> None:
+        await harness.ingest([harness.event("no body", whole=False)])
+        with pytest.raises(EventGone):
+            await harness.storage.history.body(harness.environment_id, "no body")
+        for event_id in ("unknown", "no\0thing"):
+            with pytest.raises(EventNotFound):
+                await harness.storage.history.body(harness.environment_id, event_id)
+
     async def test_they_are_the_latest_events_of_the_types_and_the_environment(
         self, harness: Harness
     ) -> None:

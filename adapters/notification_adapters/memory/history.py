@@ -9,7 +9,7 @@ from attrs import evolve
 from notification_adapters.memory.pages import page_from
 from notification_adapters.memory.state import MemoryState, StoredDelivery, StoredEvent
 from notification_core.concurrency.ids import earliest_id
-from notification_core.errors import DeliveryNotFound, EventNotFound
+from notification_core.errors import DeliveryNotFound, EventGone, EventNotFound
 from notification_core.model.delivery import DeliveryState
 from notification_core.model.event import EventKey
 from notification_core.model.ordering import HELD_UNTIL
@@ -95,6 +95,15 @@ class MemoryHistory(History):
         return EventRecord(
             event_id, environment_id, stored.type, *times, ordering_key=stored.ordering_key
         )
+
+    async def body(self, environment_id: UUID, event_id: str) -> EventBody:
+        """Return an event with its body."""
+        stored = self._state.events.get((environment_id, event_id))
+        if stored is None:
+            raise EventNotFound(event_id)
+        if stored.body is None:
+            raise EventGone(event_id)
+        return EventBody(event_id, stored.type, stored.body)
 
     async def known_events(self, keys: Collection[EventKey]) -> Collection[EventKey]:
         """Return those of these keys that events are stored under."""

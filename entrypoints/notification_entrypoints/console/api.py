@@ -30,7 +30,7 @@ class ApiResult:
 
 
 @frozen
-class Api:
+class InProcessApi:
     """The operations of the API, for the caller of one page."""
 
     endpoints: Mapping[str, Endpoint]
@@ -53,30 +53,42 @@ class Api:
         :class:`RequestRefused` for what the API would refuse, with what is wrong with which field,
         and the errors that it would answer with a 500 or a 503 as they are.
         """
-        endpoint = self.endpoints[operation_id]
-        names = {name: str(value) for name, value in path.items()}
-        where = endpoint.router[operation_id].url_for(**names)
-        given = {
-            name: str(value) for name, value in (query or {}).items() if value not in {None, ""}
-        }
         headers: CIMultiDict[str] = CIMultiDict()
         if if_match:
             headers[hdrs.IF_MATCH] = if_match
         if idempotency_key:
             headers[IDEMPOTENCY_KEY] = idempotency_key
+        return _result(await self._respond(operation_id, body, query or {}, headers, path))
+
+    async def text(self, operation_id: str, **path: UUID | str) -> str:
+        """Return the body of a response as text; raise what :meth:`call` does."""
+        response = await self._respond(operation_id, None, {}, CIMultiDict(), path)
+        return response.body.decode() if isinstance(response.body, bytes) else ""
+
+    async def _respond(
+        self,
+        operation_id: str,
+        body: object,
+        query: Mapping[str, str | int | None],
+        headers: CIMultiDict[str],
+        path: Mapping[str, UUID | str],
+    ) -> web.Response:
+        endpoint = self.endpoints[operation_id]
+        names = {name: str(value) for name, value in path.items()}
+        where = endpoint.router[operation_id].url_for(**names)
+        given = {name: str(value) for name, value in query.items() if value not in {None, ""}}
         head = RequestHead(
             endpoint.operation.method, where.with_query(given), CIMultiDictProxy(headers), names
         )
         written = None if body is None else msgspec.json.encode(body)
         try:
-            response = await endpoint.call(self.request, self.caller, head, written)
+            return await endpoint.call(self.request, self.caller, head, written)
         except NotificationError as error:
             problem = problem_of(error)
             if isinstance(error, RequestRefused) or problem.value.http_code >= _SERVER_ERROR:
                 raise
             details = error.details if isinstance(error, InvalidInput) else ()
             raise RequestRefused(problem, message_of(error, problem), details) from error
-        return _result(response)
 
 
 def _result(response: web.Response) -> ApiResult:

@@ -13,7 +13,9 @@ from notification_entrypoints.console.callers import check_write
 from notification_entrypoints.console.error_page import error_page
 from notification_entrypoints.console.keys import APPLICATION, OPERATIONS, TEMPLATES
 from notification_entrypoints.console.pages import (
+    deliveries,
     environments,
+    events,
     overview,
     replays,
     webhook,
@@ -25,7 +27,17 @@ from notification_entrypoints.console.rendering import templates
 
 PREFIX = "/console"
 
-PAGES = (environments, overview, webhooks, webhook_edit, replays, webhook_secrets, webhook)
+PAGES = (
+    environments,
+    overview,
+    webhooks,
+    webhook_edit,
+    replays,
+    webhook_secrets,
+    webhook,
+    events,
+    deliveries,
+)
 """The groups of pages, each with its ``routes``."""
 
 _SAFE: Final = {hdrs.METH_GET, hdrs.METH_HEAD}

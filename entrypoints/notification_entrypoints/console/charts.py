@@ -131,3 +131,34 @@ def marks(title: str, places: Sequence[float], labels: Sequence[str]) -> Markup:
         _WIDTH, _HEIGHT // 2, _HEIGHT // 2
     )
     return _svg("marks", title, ", ".join(labels), axis + Markup().join(shapes))
+
+
+@frozen
+class WaterfallBar:
+    """Something that lasted: from when on and how long, in milliseconds, of which series."""
+
+    start: float
+    length: float
+    series: str
+    label: str
+
+
+def waterfall(title: str, spans: Sequence[WaterfallBar]) -> Markup:
+    """Return a bar for each span, one below the other, as far to the right as it is late."""
+    longest = max((span.start + span.length for span in spans), default=0) or 1
+    step = _HEIGHT / max(1, len(spans))
+    shapes = []
+    for number, span in enumerate(spans):
+        left = span.start / longest * (_WIDTH - 6)
+        width = max(6.0, span.length / longest * _WIDTH)
+        hover = Markup('<rect class="hover" x="0" y="{:.1f}" width="{}" height="{:.1f}"/>').format(
+            number * step, _WIDTH, step
+        )
+        bar = Markup(
+            '<rect class="series-{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>'
+        ).format(
+            span.series, min(left, _WIDTH - width), number * step + step * 0.2, width, step * 0.6
+        )
+        shapes.append(Markup("<g><title>{}</title>{}{}</g>").format(span.label, hover, bar))
+    labels = ", ".join(span.label for span in spans)
+    return _svg("waterfall", title, labels, Markup().join(shapes))

@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import quote
 from uuid import UUID
 
 from aiohttp import hdrs, web
 from attrs import frozen
+from yarl import URL
 
 from notification_core.model.caller import ANYBODY, Caller, Scope
-from notification_entrypoints.console.api import Api
+from notification_entrypoints.console.api import InProcessApi
 from notification_entrypoints.console.callers import caller_of, csrf_token
 from notification_entrypoints.console.keys import APPLICATION, OPERATIONS, TEMPLATES
 from notification_entrypoints.console.rendering import html_response
@@ -18,7 +20,7 @@ _SEE_OTHER: Final = 303
 
 
 @frozen
-class Entry:
+class RailEntry:
     """An entry of the rail: where it leads, and who sees it."""
 
     route: str
@@ -29,19 +31,20 @@ class Entry:
 
 
 NAVIGATION: Final = (
-    Entry("overview", "Overview", "overview"),
-    Entry("webhooks", "Webhooks", "webhooks"),
+    RailEntry("overview", "Overview", "overview"),
+    RailEntry("webhooks", "Webhooks", "webhooks"),
+    RailEntry("events", "Events", "events"),
 )
 """The rail, from the top: first what an environment has, then what the installation has."""
 
 
 @frozen
-class Page:
+class ConsolePage:
     """What a handler has in hand; ``environment_id`` is None on the pages of the installation."""
 
     request: web.Request
     caller: Caller
-    api: Api
+    api: InProcessApi
     environment_id: UUID | None
 
     @property
@@ -70,14 +73,17 @@ class Page:
 
     def url(self, route: str, /, query: Mapping[str, Any] | None = None, **names: object) -> str:
         """Return where a route leads, in the environment of this page unless ``names`` say else."""
-        resource = self.request.app.router[route]
+        path = self.request.app.router[route].canonical
         texts = {name: str(value) for name, value in names.items()}
-        if "{environment_id}" in resource.canonical and "environment_id" not in texts:
+        if "{environment_id}" in path and "environment_id" not in texts:
             texts["environment_id"] = str(self.environment)
+        for name, text in texts.items():
+            # An event's id may have any character, a slash too: ``url_for`` would leave that.
+            path = path.replace(f"{{{name}}}", quote(text, safe=""))
         given = {
             name: str(value) for name, value in (query or {}).items() if value not in {None, ""}
         }
-        return str(resource.url_for(**texts).with_query(given))
+        return str(URL(path, encoded=True).with_query(given))
 
     def redirect(
         self, route: str, /, query: Mapping[str, Any] | None = None, **names: object
@@ -110,7 +116,7 @@ class Page:
         """Whether the caller may see more than one environment."""
         return self.caller.environments is None or len(self.caller.environments) > 1
 
-    def _navigation(self) -> Sequence[tuple[Entry, str]]:
+    def _navigation(self) -> Sequence[tuple[RailEntry, str]]:
         shown = []
         for entry in NAVIGATION:
             is_there = self.environment_id is not None or entry.of_installation
@@ -120,7 +126,7 @@ class Page:
         return shown
 
 
-async def open_page(request: web.Request) -> Page:
+async def open_page(request: web.Request) -> ConsolePage:
     """Return the page for a request.
 
     Raises a redirect to the sign-in page for nobody, and :class:`aiohttp.web.HTTPNotFound` for an
@@ -132,8 +138,8 @@ async def open_page(request: web.Request) -> Page:
         environment_id = id_in(text)
         if not caller.reaches(environment_id):
             raise web.HTTPNotFound
-    api = Api(request.app[OPERATIONS], request, caller)
-    return Page(request, caller, api, environment_id)
+    api = InProcessApi(request.app[OPERATIONS], request, caller)
+    return ConsolePage(request, caller, api, environment_id)
 
 
 def id_in(text: str) -> UUID:

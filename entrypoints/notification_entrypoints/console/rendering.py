@@ -26,6 +26,7 @@ _UNITS: Final = (
     (_SECOND, "s"),
 )
 _NO_HEADERS: Final[Mapping[str, str]] = {}
+_KIB: Final = 1024
 _MILLISECONDS: Final = 1000
 
 
@@ -49,6 +50,7 @@ def templates() -> Environment:
         "exact": exact,
         "duration": format_duration,
         "progress": progress,
+        "bytes": size_of,
     }
     environment.globals |= {"static": static_url, "has_static": has_static, "VERSION": VERSION}
     return environment
@@ -112,6 +114,12 @@ def progress(replay: Mapping[str, Any]) -> int:
     since, until = instant_of(replay["since"]), instant_of(replay["until"])
     done = instant_of(replay.get("done_until", replay["since"]))
     return min(99, max(0, int((done - since) / max(until - since, _SECOND) * 100)))
+
+
+def size_of(text: str) -> str:
+    """Return how many bytes a text has."""
+    size = len(text.encode())
+    return f"{size:,} B" if size < _KIB * 10 else f"{size / _KIB:,.1f} KiB"
 
 
 def rough(span: timedelta) -> str:

@@ -3,10 +3,10 @@
 from aiohttp import web
 
 from notification_entrypoints.console.api import ApiResult
-from notification_entrypoints.console.page import Page, id_in
+from notification_entrypoints.console.page import ConsolePage, id_in
 
 
-async def webhook_of(page: Page) -> ApiResult:
+async def webhook_of(page: ConsolePage) -> ApiResult:
     """Return the webhook that a path names.
 
     Raises :class:`aiohttp.web.HTTPNotFound` if it is of another environment than the path says,

@@ -1,5 +1,7 @@
 """What customers read of deliveries and events."""
 
+import msgspec
+
 from tests.entrypoints.api.test_reading import all_pages
 from tests.entrypoints.api_examples import ANOTHER, DRAFT, ENVIRONMENT, EVENT, create, publish
 from tests.entrypoints.api_services import Backstage, log_gone, log_success
@@ -87,3 +89,20 @@ async def test_what_does_not_exist_or_is_anothers_is_not_found(api: CheckedClien
     ):
         response = await api.get(path)
         assert (response.status, response.json["error_code"]) == (404, code)
+
+
+async def test_the_body_of_an_event_is_what_its_webhooks_are_sent(
+    api: CheckedClient, stage: Backstage
+) -> None:
+    await create(api)
+    await publish(api, {**EVENT, "event_id": "a/b ü"})
+    (claimed,) = await stage.begin(1)
+    body = (await api.get(f"/environments/{ENVIRONMENT}/events/a%2Fb%20%C3%BC/body")).json
+    assert body == msgspec.json.decode(claimed.body)
+    assert (await api.get(f"/environments/{ANOTHER}/events/a%2Fb%20%C3%BC/body")).status == 404
+
+
+async def test_an_event_that_no_webhook_wanted_has_no_body(api: CheckedClient) -> None:
+    await publish(api, {**EVENT, "event_id": "job-7"})
+    response = await api.get(f"/environments/{ENVIRONMENT}/events/job-7/body")
+    assert (response.status, response.json["error_code"]) == (409, 1304)

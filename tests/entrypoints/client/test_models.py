@@ -35,6 +35,7 @@ METHODS = {
     "publishEvents": "publish",
     "listEvents": "events",
     "getEvent": "event",
+    "getEventBody": "event_body",
     "listWebhooks": "webhooks",
     "createWebhook": "create_webhook",
     "getWebhook": "webhook",

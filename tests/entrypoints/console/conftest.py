@@ -73,6 +73,8 @@ class _Reader(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
         self._tag = tag
+        if tag in {"dd", "dt", "li", "p", "td", "th", "span"}:
+            self.words += " "
         assert "style" not in given, f"inline style in {tag}"
         assert not [name for name in given if name.startswith("on")], f"inline script in {tag}"
         assert tag != "style"

@@ -14,7 +14,7 @@ from notification_adapters.sql.pages import ids_to_examine, last_examined, rows_
 from notification_adapters.sql.statements import ResultRow, Statement
 from notification_adapters.sql.stores.logs import attempt_from
 from notification_adapters.sql.tables import attempts, deliveries, events
-from notification_core.errors import DeliveryNotFound, EventNotFound
+from notification_core.errors import DeliveryNotFound, EventGone, EventNotFound
 from notification_core.model.delivery import DeliveryOrigin, DeliveryState, EndReason
 from notification_core.model.event import EventKey
 from notification_core.model.ordering import HELD_UNTIL
@@ -116,6 +116,18 @@ class SqlHistory(History):
                 event_id, environment_id, row.type, *times, ordering_key=row.ordering_key
             )
         raise EventNotFound(event_id)
+
+    async def body(self, environment_id: UUID, event_id: str) -> EventBody:
+        """Return an event with its body."""
+        event = await self.event(environment_id, event_id)
+        query = sa.select(_e.body).where(
+            _e.event_id == event_id, _e.environment_id == environment_id
+        )
+        async with self._database.query() as connection:
+            body = (await connection.execute(query)).scalar()
+        if body is None:
+            raise EventGone(event_id)
+        return EventBody(event_id, event.event_type, body)
 
     async def known_events(self, keys: Collection[EventKey]) -> Collection[EventKey]:
         """Return those of these keys that events are stored under."""

@@ -39,6 +39,7 @@ class DeliveryOperations:
             "getDelivery": Handler(self.get),
             "listEvents": Handler(self.events),
             "getEvent": Handler(self.of_event),
+            "getEventBody": Handler(self.body),
             "listWebhookLogs": Handler(self.log),
         }
 
@@ -71,6 +72,12 @@ class DeliveryOperations:
         page = await self.history.of_event(*key, self.paging.limit(call), before)
         shown = evolve(event, deliveries=page.rows)
         return self.paging.respond(call, self.converter.dump(shown), page.after)
+
+    async def body(self, call: ApiCall) -> web.Response:
+        """Answer with the body of an event: the bytes that its webhooks are sent."""
+        event_id = cast("str", call.parameters.text("event_id"))
+        event = await self.history.body(call.environment_id, event_id)
+        return json_response(event.body)
 
     async def events(self, call: ApiCall) -> web.Response:
         """Answer with one page of an environment's events, newest first."""

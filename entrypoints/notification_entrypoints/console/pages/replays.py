@@ -6,7 +6,7 @@ from aiohttp import web
 
 from notification_entrypoints.api.problems import RequestRefused
 from notification_entrypoints.console.forms import refused_by, sent_form, text_of, texts_of
-from notification_entrypoints.console.page import Page, id_in, open_page
+from notification_entrypoints.console.page import ConsolePage, id_in, open_page
 from notification_entrypoints.console.subjects import webhook_of
 from notification_entrypoints.console.webhook_states import state_of
 
@@ -62,7 +62,7 @@ async def cancel(request: web.Request) -> web.StreamResponse:
     return page.redirect("replays", webhook_id=webhook_id)
 
 
-async def _show(page: Page, *, status: int = 200, **context: Any) -> web.Response:
+async def _show(page: ConsolePage, *, status: int = 200, **context: Any) -> web.Response:
     webhook = await webhook_of(page)
     listed = await page.api.call(
         "listReplays",

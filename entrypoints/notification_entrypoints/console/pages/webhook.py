@@ -10,7 +10,7 @@ from aiohttp import web
 from notification_entrypoints.api.problems import RequestRefused
 from notification_entrypoints.console.figures import charts_of
 from notification_entrypoints.console.forms import refused_by, sent_form, text_of
-from notification_entrypoints.console.page import Page, id_in, open_page
+from notification_entrypoints.console.page import ConsolePage, id_in, open_page
 from notification_entrypoints.console.subjects import webhook_of
 from notification_entrypoints.console.webhook_states import REASONS, WHAT_TO_DO, state_of
 
@@ -31,7 +31,7 @@ async def webhook(request: web.Request) -> web.StreamResponse:
     return await _show(await open_page(request))
 
 
-async def _show(page: Page, *, status: int = 200, **context: Any) -> web.Response:
+async def _show(page: ConsolePage, *, status: int = 200, **context: Any) -> web.Response:
     found = await webhook_of(page)
     webhook_id, query = found.json["webhook_id"], page.request.query
     bucket = query.get("bucket", "hour")
@@ -65,13 +65,13 @@ async def _show(page: Page, *, status: int = 200, **context: Any) -> web.Respons
     )
 
 
-async def _tested(page: Page, delivery_id: str) -> Mapping[str, Any]:
+async def _tested(page: ConsolePage, delivery_id: str) -> Mapping[str, Any]:
     found = await page.api.call("getDelivery", delivery_id=id_in(delivery_id))
     fields: Mapping[str, Any] = found.json
     return fields
 
 
-def _since_choices(page: Page) -> Mapping[str, str]:
+def _since_choices(page: ConsolePage) -> Mapping[str, str]:
     """Return times to begin at, by their names: to the minute, so that pages of one list agree."""
     now = page.now.replace(second=0, microsecond=0)
     spans = {"1 h": timedelta(hours=1), "24 h": timedelta(days=1), "7 d": timedelta(days=7)}
@@ -117,7 +117,7 @@ async def disable(request: web.Request) -> web.StreamResponse:
     return await _change(page, {"disabled_until": until}, "disabled")
 
 
-async def _change(page: Page, fields: Mapping[str, object], done: str) -> web.Response:
+async def _change(page: ConsolePage, fields: Mapping[str, object], done: str) -> web.Response:
     found = await webhook_of(page)
     webhook_id = found.json["webhook_id"]
     await page.api.call("changeWebhook", fields, webhook_id=webhook_id)

@@ -16,7 +16,7 @@ from notification_entrypoints.console.forms import (
     text_of,
 )
 from notification_entrypoints.console.keys import APPLICATION
-from notification_entrypoints.console.page import Page, open_page
+from notification_entrypoints.console.page import ConsolePage, open_page
 from notification_entrypoints.console.retry_schedule import retry_schedule
 from notification_entrypoints.console.subjects import webhook_of
 from notification_entrypoints.console.webhook_form import METHODS, WHOLE, WebhookForm
@@ -91,7 +91,7 @@ async def change(request: web.Request) -> web.StreamResponse:
 
 
 async def _try(
-    page: Page, form: WebhookForm, webhook: ApiResult, fields: Mapping[str, Any]
+    page: ConsolePage, form: WebhookForm, webhook: ApiResult, fields: Mapping[str, Any]
 ) -> web.Response:
     """Show which of the latest events the filter in the form would let through."""
     trial = await page.api.call(
@@ -103,7 +103,10 @@ async def _try(
 
 
 async def _refused(
-    page: Page, form: WebhookForm, details: Sequence[Detail], webhook: ApiResult | None = None
+    page: ConsolePage,
+    form: WebhookForm,
+    details: Sequence[Detail],
+    webhook: ApiResult | None = None,
 ) -> web.Response:
     return await _show(
         page, form, webhook, errors=errors_by_field(details, WHOLE), status=_BAD_REQUEST
@@ -111,7 +114,7 @@ async def _refused(
 
 
 async def _show(
-    page: Page,
+    page: ConsolePage,
     form: WebhookForm,
     webhook: ApiResult | None = None,
     *,

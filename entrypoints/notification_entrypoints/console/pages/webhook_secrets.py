@@ -8,7 +8,7 @@ from aiohttp import web
 from notification_core.model.caller import Scope
 from notification_entrypoints.api.problems import RequestRefused
 from notification_entrypoints.console.forms import refused_by, sent_form, text_of
-from notification_entrypoints.console.page import Page, id_in, open_page
+from notification_entrypoints.console.page import ConsolePage, id_in, open_page
 from notification_entrypoints.console.subjects import webhook_of
 from notification_entrypoints.console.verification_code import LANGUAGES, verification_code
 from notification_entrypoints.console.webhook_states import state_of
@@ -54,7 +54,7 @@ async def revoke_secret(request: web.Request) -> web.StreamResponse:
     return page.redirect("verify_webhook", webhook_id=webhook_id)
 
 
-async def _show(page: Page, *, status: int = 200, **context: Any) -> web.Response:
+async def _show(page: ConsolePage, *, status: int = 200, **context: Any) -> web.Response:
     webhook = await webhook_of(page)
     settings, secrets = await asyncio.gather(
         page.api.call("getSettings", environment_id=page.environment),

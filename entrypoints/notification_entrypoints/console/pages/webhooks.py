@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from notification_entrypoints.console.charts import stacked_bars
 from notification_entrypoints.console.figures import bars_of
-from notification_entrypoints.console.page import Page, open_page
+from notification_entrypoints.console.page import ConsolePage, open_page
 from notification_entrypoints.console.webhook_states import Fields, WebhookState, state_of
 
 routes = web.RouteTableDef()
@@ -21,7 +21,7 @@ SHOWN: Final = 25
 
 
 @frozen
-class Line:
+class WebhookLine:
     """A webhook as a line of the list."""
 
     webhook: Fields
@@ -63,7 +63,9 @@ async def webhooks(request: web.Request) -> web.StreamResponse:
     )
 
 
-async def _lines(page: Page, chosen: Sequence[tuple[Fields, WebhookState]]) -> Sequence[Line]:
+async def _lines(
+    page: ConsolePage, chosen: Sequence[tuple[Fields, WebhookState]]
+) -> Sequence[WebhookLine]:
     """Return the lines of some webhooks, each with what it did in the last day."""
     statistics = await asyncio.gather(
         *(
@@ -72,7 +74,7 @@ async def _lines(page: Page, chosen: Sequence[tuple[Fields, WebhookState]]) -> S
         )
     )
     return [
-        Line(
+        WebhookLine(
             webhook,
             state,
             stacked_bars(
