@@ -14,7 +14,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 import aiohttp
-from attrs import define, field
+from attrs import define, evolve, field
 
 from tests.faults.accounts import Accounts, Manner
 from tests.faults.history import Allowed, History
@@ -213,6 +213,37 @@ async def killed_amid_a_bulk(folder: Path, place: Place, tampering: Sequence[str
         await scene.publish(events(BULK))
         await scene.killed_and_started_again(tampering)
         return await scene.rested(*scene.up.kills)
+
+
+async def killed_while_paused(folder: Path, place: Place, tampering: Sequence[str]) -> History:
+    """Kill it when its webhook is paused, and its receiver takes long: it is being probed."""
+    slow, status = 0.0, 503
+    breaker = {"WEBHOOKS_BREAKER_FAILURES": "3", "WEBHOOKS_BREAKER_PAUSE": "1s"}
+    async with on_scene(folder, place, tampering, lambda: (slow, status), **breaker) as scene:
+
+        async def is_paused() -> bool:
+            webhook = await scene.api.call("GET", f"webhooks/{scene.webhook_id}")
+            health = webhook["health"]
+            return isinstance(health, dict) and health["state"] == "paused"
+
+        async def is_idle() -> bool:
+            return (
+                await place.count("SELECT count(*) FROM deliveries WHERE worker IS NOT NULL") == 0
+            )
+
+        await scene.publish(events(30))
+        await until("the webhook is paused", is_paused)
+        await until("what was sent before has ended", is_idle)
+        slow, status = 60.0, 200
+        before = len(scene.receiver.requests)
+        await scene.receiver.wait_for(before + 1)
+        # What is not to be sent beside the probe comes within this time, or never.
+        await asyncio.sleep(2 * POLL)
+        await scene.up.kill()
+        slow = 0.0
+        await scene.up.start()
+        history = await scene.rested(*scene.up.kills)
+        return evolve(history, allowed=evolve(history.allowed, max_in_flight=1, probes=True))
 
 
 async def killed_in_the_fan_out(folder: Path, place: Place, tampering: Sequence[str]) -> History:

@@ -30,6 +30,7 @@ FOUND_OUT: Sequence[tuple[str, Scenario, str]] = [
     ("begin_when_it_has_ended", scenarios.killed_after_the_response, "doubled"),
     ("begin_without_a_word", scenarios.killed_amid_a_bulk, "doubled"),
     ("take_the_prefetched_for_begun", scenarios.killed_amid_a_bulk, "doubled"),
+    ("take_the_paused_for_healthy", scenarios.killed_while_paused, "doubled"),
     ("send_again_in_silence", scenarios.failing, "doubled"),
     ("take_the_living_for_dead", scenarios.slow_at_first, "doubled"),
     ("log_no_interruption", scenarios.killed_after_the_response, "unlogged"),

@@ -406,6 +406,19 @@ def heed_no_line() -> None:
     replaced("notification_adapters.sql.stores.lines:due_on_joining", by)
 
 
+def take_the_paused_for_healthy() -> None:
+    """Claim all that waits for a paused webhook, and not one delivery to probe it."""
+
+    def by(scan: Function) -> Function:
+        async def healthy_ones(*arguments: Any) -> Any:
+            revision, now, queues = await scan(*arguments)
+            return revision, now, [queue._replace(probes=None) for queue in queues]
+
+        return healthy_ones
+
+    _replaced_step("scan_queues", by, single_statement=True)
+
+
 MUTANTS: Final[Mapping[str, Callable[[], None]]] = {
     one.__name__: one
     for one in (
@@ -432,6 +445,7 @@ MUTANTS: Final[Mapping[str, Callable[[], None]]] = {
         store_an_event_without_its_deliveries,
         take_the_interrupted_for_delivered,
         take_the_living_for_dead,
+        take_the_paused_for_healthy,
         take_the_prefetched_for_begun,
     )
 }
