@@ -13,9 +13,12 @@ from notification_entrypoints.console.callers import check_write
 from notification_entrypoints.console.error_page import error_page
 from notification_entrypoints.console.keys import APPLICATION, OPERATIONS, TEMPLATES
 from notification_entrypoints.console.pages import (
+    api_keys,
+    audit,
     deliveries,
     environments,
     events,
+    keys,
     overview,
     replays,
     webhook,
@@ -37,6 +40,9 @@ PAGES = (
     webhook,
     events,
     deliveries,
+    keys,
+    audit,
+    api_keys,
 )
 """The groups of pages, each with its ``routes``."""
 

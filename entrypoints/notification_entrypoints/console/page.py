@@ -34,6 +34,11 @@ NAVIGATION: Final = (
     RailEntry("overview", "Overview", "overview"),
     RailEntry("webhooks", "Webhooks", "webhooks"),
     RailEntry("events", "Events", "events"),
+    RailEntry("keys", "Keys", "keys"),
+    RailEntry("audit", "Audit log", "audit", Scope.ADMIN),
+    RailEntry("environments", "Environments", "environments", of_installation=True),
+    RailEntry("api_keys", "API keys", "api-keys", Scope.ADMIN, of_installation=True),
+    RailEntry("installation_audit", "Audit log", "audit", Scope.ADMIN, of_installation=True),
 )
 """The rail, from the top: first what an environment has, then what the installation has."""
 

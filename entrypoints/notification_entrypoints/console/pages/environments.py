@@ -16,4 +16,4 @@ async def environments(request: web.Request) -> web.StreamResponse:
     reached = sorted(page.caller.environments or (), key=str)
     if len(reached) == 1 and page.caller.environments is not None:
         return page.redirect("overview", environment_id=reached[0])
-    return page.render("environments.html", environments=reached)
+    return page.render("environments.html", active="environments", environments=reached)

@@ -1,0 +1,65 @@
+"""API keys: who may call the API, made, listed and revoked by administrators."""
+
+from typing import Any
+
+from aiohttp import web
+
+from notification_entrypoints.api.problems import RequestRefused
+from notification_entrypoints.console.forms import refused_by, sent_form, text_of
+from notification_entrypoints.console.page import ConsolePage, id_in, open_page
+
+routes = web.RouteTableDef()
+
+_SCOPES = ("read", "write", "admin")
+
+
+@routes.get("/api-keys", name="api_keys")
+async def api_keys(request: web.Request) -> web.StreamResponse:
+    """Show the keys, newest first."""
+    return await _show(await open_page(request))
+
+
+@routes.post("/api-keys")
+async def create(request: web.Request) -> web.StreamResponse:
+    """Make a key and show it: this once, so that there is no redirect."""
+    page, form = await open_page(request), await sent_form(request)
+    environments: object = text_of(form, "environments").split() or "all"
+    draft = {
+        "name": text_of(form, "name"),
+        "scope": text_of(form, "scope"),
+        "environments": environments,
+    }
+    if expires := text_of(form, "expires_at"):
+        draft["expires_at"] = expires
+    try:
+        made = await page.api.call("createApiKey", draft)
+    except RequestRefused as refusal:
+        return await _show(
+            page,
+            status=refusal.problem.value.http_code,
+            errors=refused_by(refusal, ("environments",)),
+            draft={name: text_of(form, name) for name in ("name", "environments", "expires_at")},
+        )
+    return await _show(page, made=made.json)
+
+
+@routes.post("/api-keys/{key_id}/revoke", name="revoke_api_key")
+async def revoke(request: web.Request) -> web.StreamResponse:
+    """Revoke a key: it opens nothing from now on."""
+    page = await open_page(request)
+    await page.api.call("revokeApiKey", key_id=id_in(request.match_info["key_id"]))
+    return page.redirect("api_keys")
+
+
+async def _show(page: ConsolePage, *, status: int = 200, **context: Any) -> web.Response:
+    query = {"cursor": page.request.query.get("cursor")}
+    listed = await page.api.call("listApiKeys", query=query)
+    return page.render(
+        "api_keys.html",
+        status=status,
+        active="api_keys",
+        keys=listed.json,
+        next_cursor=listed.next_cursor,
+        scopes=_SCOPES,
+        **{"errors": {}, "made": None, "draft": {}, **context},
+    )

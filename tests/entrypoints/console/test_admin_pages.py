@@ -1,0 +1,66 @@
+"""Keys and their rotation, API keys, and the audit log."""
+
+from tests.entrypoints.console.conftest import HOSTILE, Console
+from tests.entrypoints.console.scenes import subscribed
+
+
+async def test_keys_are_shown_in_each_form_and_rotated(console: Console) -> None:
+    page = await console.get(console.of_environment("/keys"))
+    assert "active" in page.words
+    assert "whpk_" in page.words
+    key = page.field("idempotency_key")
+    page = await console.post(console.of_environment("/keys/rotate"), idempotency_key=key)
+    assert "pending" in page.words
+    assert "signs from" in page.words
+    page = await console.post(console.of_environment("/keys/rotate"))
+    assert page.status == 409
+    assert 'id="form-error"' in page.text
+
+
+async def test_an_emergency_is_confirmed_by_typing(console: Console) -> None:
+    await console.get(console.of_environment("/keys"))
+    path = console.of_environment("/keys/rotate")
+    page = await console.post(path, emergency="true", confirm="yes")
+    assert page.status == 400
+    assert 'id="confirm-error"' in page.text
+    page = await console.post(path, emergency="true", confirm="replace the key now")
+    assert page.status == 200
+    assert "trusted until" in page.words
+
+
+async def test_an_api_key_is_shown_once_and_revoked(console: Console) -> None:
+    assert "No API keys yet" in (await console.get("/api-keys")).words
+    made = await console.post("/api-keys", name=HOSTILE, scope="read")
+    assert "whk_" in made.text
+    assert "<script>alert" not in made.text
+    page = await console.get("/api-keys")
+    assert "whk_" not in page.text
+    assert f"{HOSTILE} active read all" in page.words
+    (revoke,) = [link for link in page.text.split('"') if link.endswith("/revoke")]
+    assert "revoked" in (await console.post(revoke)).words
+
+
+async def test_what_is_wrong_with_an_api_key_stands_at_its_field(console: Console) -> None:
+    wrong = {"name": "", "scope": "read", "environments": "nonsense", "expires_at": "soon"}
+    page = await console.post("/api-keys", **wrong)
+    assert page.status == 400
+    for field in ("name", "environments", "expires_at"):
+        assert f'id="{field}-error"' in page.text
+
+
+async def test_the_audit_log_says_who_changed_what(console: Console) -> None:
+    page = await console.get(console.of_environment("/audit"))
+    assert "Nothing has been changed yet." in page.words
+    webhook_id = await subscribed(console)
+    page = await console.get(console.of_environment("/audit"))
+    assert f"createWebhook {webhook_id} anybody" in page.words
+    await console.post("/api-keys", name="Mine", scope="read")
+    page = await console.get("/audit")
+    assert "createApiKey" in page.words
+
+
+async def test_the_rail_leads_to_every_page_that_there_is(console: Console) -> None:
+    page = await console.get(console.of_environment())
+    for link in page.links:
+        if link.startswith("/console"):
+            assert (await console.get(link)).status == 200, link
