@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -41,8 +42,9 @@ from notification_entrypoints.serving.http_server import (
 from notification_entrypoints.serving.shutdown import force_exit_after
 from notification_entrypoints.serving.worker_channel import WorkerAddress, report_ready
 
-COMMIT = ""
-"""The commit that a build is made from; a build from a checkout does not know it yet."""
+_COMMIT_FILE = Path(__file__).parents[1] / "commit.txt"
+COMMIT = _COMMIT_FILE.read_text("utf-8").strip() if _COMMIT_FILE.is_file() else ""
+"""The commit that was built; empty in an editable installation, whose checkout moves on."""
 
 _MEASURED_SECONDS = 10.0
 """How old the backlog in the metrics may be: many may read them, and often."""
