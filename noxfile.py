@@ -40,6 +40,7 @@ LOCKS = {
     "audit": ("--group=audit",),
     "sbom": ("--group=sbom",),
     "fuzz": ("pyproject.toml", "--extra=service", "--group=fuzz"),
+    "deploy": ("--group=deploy",),
     "clients": ("pyproject.toml", "--extra=service", "--group=clients"),
 }
 # What uv calls the platforms that there is a file for. Of Intel Macs and of Linux with musl there
@@ -186,6 +187,13 @@ def receivers(session: nox.Session) -> None:
     """
     _install_as_a_user_would(session, "tests")
     session.run("python", "-m", "tests.receivers", *session.posargs)
+
+
+@nox.session
+def deployment(session: nox.Session) -> None:
+    """Validate deploy/, and run the image's steps and its command without a container engine."""
+    session.install(*_locked("build", "deploy", "tests"))
+    session.run("python", "-m", "tests.deployment")
 
 
 @nox.session
