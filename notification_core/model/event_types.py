@@ -88,7 +88,7 @@ class EventCatalogue:
             yield Detail("events", f"There are no events. Give at least one of {self.names}.")
         for index, name in enumerate(names):
             if name not in self.types and name not in stored:
-                problem = f"There is no event {name[:_MAX_SHOWN]!r}. Choose from {self.names}."
+                problem = f"There is no event type {name[:_MAX_SHOWN]!r}. Choose from {self.names}."
                 yield Detail(f"events[{index}]", problem)
         for name, count in Counter(names).items():
             if count > 1:

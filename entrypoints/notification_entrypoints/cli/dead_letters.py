@@ -16,7 +16,7 @@ from notification_core.errors import InvalidInput
 from notification_core.ingest.dead_letters import DeadLetterReplay
 from notification_core.model.event import timestamp_of
 from notification_core.ports.dead_letters import StoredDeadLetter
-from notification_entrypoints.cli.options import ID, data_option, examples
+from notification_entrypoints.cli.options import ID, WholeNumber, data_option, examples
 from notification_entrypoints.cli.terminal import (
     asynchronous,
     defaults_of,
@@ -41,7 +41,7 @@ def command() -> None:
 @command.command("list", epilog=examples("dead-letters list", "dead-letters list --limit 1 --json"))
 @click.option(
     "--limit",
-    type=click.IntRange(1, _MOST_SHOWN),
+    type=WholeNumber(1, _MOST_SHOWN),
     default=50,
     show_default=True,
     help="Show no more than this, the newest first.",

@@ -8,7 +8,7 @@ import msgspec
 from notification_entrypoints.cli.attempts import print_attempt
 from notification_entrypoints.cli.client import Api, api_option, ask
 from notification_entrypoints.cli.ids import delivery_id_argument, webhook_id_argument
-from notification_entrypoints.cli.options import examples
+from notification_entrypoints.cli.options import WholeNumber, examples
 from notification_entrypoints.cli.terminal import (
     json_option,
     list_option,
@@ -59,7 +59,7 @@ def command() -> None:
 )
 @webhook_id_argument()
 @click.option("--state", type=click.Choice(_STATES), help="Filter by state.")
-@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
+@click.option("--limit", type=WholeNumber(1, 100), default=20, show_default=True)
 @list_option
 @api_option
 def list_deliveries(

@@ -11,7 +11,13 @@ from notification_client import PublishedEvent
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
 from notification_entrypoints.cli.completion import complete_event_id, complete_event_type
 from notification_entrypoints.cli.ids import environment_option
-from notification_entrypoints.cli.options import EVENT_ID, examples, since_option, until_option
+from notification_entrypoints.cli.options import (
+    EVENT_ID,
+    WholeNumber,
+    examples,
+    since_option,
+    until_option,
+)
 from notification_entrypoints.cli.publish import outcome_of
 from notification_entrypoints.cli.terminal import (
     asynchronous,
@@ -108,7 +114,7 @@ def types(api: Api, *, as_json: bool) -> None:
 @until_option
 @click.option(
     "--limit",
-    type=click.IntRange(1, 10_000),
+    type=WholeNumber(1, 10_000),
     default=50,
     show_default=True,
     help="How many of the latest events.",
@@ -161,7 +167,7 @@ async def list_events(  # noqa: PLR0913 - one parameter an option
 @_environment
 @click.option(
     "--limit",
-    type=click.IntRange(1, 20_000),
+    type=WholeNumber(1, 20_000),
     default=100,
     show_default=True,
     help="How many of its deliveries.",

@@ -10,7 +10,7 @@ import msgspec
 from notification_client import FilterTrial
 from notification_entrypoints.cli.client import Api, api_option, ask
 from notification_entrypoints.cli.ids import webhook_id_argument
-from notification_entrypoints.cli.options import examples, json_object
+from notification_entrypoints.cli.options import WholeNumber, examples, json_object
 from notification_entrypoints.cli.terminal import (
     list_option,
     messages,
@@ -43,7 +43,7 @@ def filter_option(*, required: bool = False, extra: str = "") -> Callable[[_Comm
 )
 @webhook_id_argument()
 @filter_option(required=True, extra=".")
-@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
+@click.option("--limit", type=WholeNumber(1, 100), default=20, show_default=True)
 @list_option
 @api_option
 def try_filter(

@@ -26,7 +26,7 @@ from notification_adapters.clock import SystemClock
 from notification_entrypoints.cli.attempts import pretty
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, checked_url
 from notification_entrypoints.cli.completion import complete_environment_id
-from notification_entrypoints.cli.options import ID, examples
+from notification_entrypoints.cli.options import ID, WholeNumber, examples
 from notification_entrypoints.cli.tables import printable
 from notification_entrypoints.cli.terminal import output, print_json, style, utc_option
 from notification_entrypoints.cli.verification import VerificationResult, Verifier
@@ -167,7 +167,7 @@ def _scripted(_context: click.Context, _parameter: click.Parameter, text: str) -
 )
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    type=WholeNumber(0, 65535),
     default=3617,
     show_default=True,
     help="The port; 0 takes a free one.",

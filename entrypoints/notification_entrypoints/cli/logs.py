@@ -16,7 +16,7 @@ from attrs import define, field, frozen
 from notification_entrypoints.cli.client import Api, ApiClient, api_option
 from notification_entrypoints.cli.completion import complete_event_type
 from notification_entrypoints.cli.ids import webhook_id_argument
-from notification_entrypoints.cli.options import examples, since_option, until_option
+from notification_entrypoints.cli.options import WholeNumber, examples, since_option, until_option
 from notification_entrypoints.cli.tables import Row, printable
 from notification_entrypoints.cli.terminal import (
     RowPrinter,
@@ -197,7 +197,7 @@ class WebhookLog:
 @webhook_id_argument()
 @click.option(
     "--limit",
-    type=click.IntRange(1, 10_000),
+    type=WholeNumber(1, 10_000),
     default=50,
     show_default=True,
     help="How many of the latest attempts.",
@@ -209,7 +209,7 @@ class WebhookLog:
 @click.option(
     "--event", metavar="TYPE", shell_complete=complete_event_type, help="Filter by event type."
 )
-@click.option("--http-code", type=click.IntRange(100, 999), help="Filter by status code.")
+@click.option("--http-code", type=WholeNumber(100, 999), help="Filter by status code.")
 @since_option
 @until_option
 @list_option

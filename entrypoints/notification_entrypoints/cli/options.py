@@ -47,6 +47,22 @@ class _EventId(click.ParamType[str]):
         return str(value)
 
 
+class WholeNumber(click.IntRange):
+    """A whole number between two others, which are named if it is not."""
+
+    name = "integer"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read a number."""
+        number = int(value) if str(value).isdecimal() else -1
+        if not (self.min or 0) <= number <= (self.max or number):
+            self.fail(f"{value!r} is not a whole number {self._describe_range()}.", param, ctx)
+        return number
+
+    def _describe_range(self) -> str:
+        return f"from {self.min:,} to {self.max:,}"
+
+
 ID = _Id()
 """The type of options and arguments that are ids."""
 
@@ -114,7 +130,7 @@ def json_object(
 
 workers_option = click.option(
     "--workers",
-    type=click.IntRange(1, _MOST_WORKERS),
+    type=WholeNumber(1, _MOST_WORKERS),
     default=1,
     show_default=True,
     help="The number of worker processes, supervised by one more.",
@@ -129,7 +145,7 @@ config_option = click.option(
 )
 """The option of a command that reads settings; for :func:`environment_of`."""
 
-_PORT = click.IntRange(0, 65535)
+_PORT = WholeNumber(0, 65535)
 
 
 def api_place_options(command: _Command) -> _Command:

@@ -299,6 +299,6 @@ def identified(message: bytes, make_event_id: Callable[[], str]) -> bytes:
         if _IDENTIFIED.decode(message).event_id is not msgspec.UNSET:
             return message
     except (ValueError, RecursionError) as error:
-        raise InvalidEvent(f"This is not an event as JSON: {error}.") from error
+        raise InvalidEvent(f"This is not an event: {error}.") from error
     comma = b"" if message[1:].lstrip(_WHITESPACE).startswith(b"}") else b","
     return b'{"event_id":"%b"%b' % (make_event_id().encode(), comma) + message[1:]

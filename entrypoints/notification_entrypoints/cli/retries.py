@@ -6,7 +6,7 @@ from typing import TypeVar
 import click
 
 from notification_core.model.rate_limit import MAX_RATE_LIMIT
-from notification_entrypoints.cli.options import json_object
+from notification_entrypoints.cli.options import WholeNumber, json_object
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
@@ -33,6 +33,6 @@ def rate_limit_option(least: int, *, extra: str) -> Callable[[_Command], _Comman
     """Return the option of a rate limit; ``extra`` ends the sentence of its help."""
     return click.option(
         "--rate-limit",
-        type=click.IntRange(least, MAX_RATE_LIMIT),
+        type=WholeNumber(least, MAX_RATE_LIMIT),
         help=f"How many requests per second are sent at most{extra}",
     )

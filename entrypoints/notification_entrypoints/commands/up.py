@@ -1,5 +1,6 @@
 """``notification-management up``: API, dispatcher and ops server in one process."""
 
+import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
@@ -77,7 +78,9 @@ async def _serve(settings: Settings, process: ServerProcess) -> None:
             dispatching=application.dispatcher is not None,
             access=access,
         )
-        _log.info(
+        # On a terminal the announcement below says the same, in fewer columns.
+        log_start = _log.debug if sys.stderr.isatty() else _log.info
+        log_start(
             "started",
             api_url=served.api,
             ops_url=served.ops_url,
