@@ -219,7 +219,7 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def generate(session: nox.Session) -> None:
-    """Write what follows from the code anew: reference pages, the document as JSON, schemas."""
+    """Write what follows from the code again: reference pages, the document as JSON, schemas."""
     _install_as_a_user_would(session, "tests")
     session.run("python", "docs/generate.py")
 
@@ -326,13 +326,13 @@ def clean(session: nox.Session) -> None:
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """Write requirements/*.txt anew from pyproject.toml; ``-- --upgrade`` takes newer versions."""
+    """Write requirements/*.txt again from pyproject.toml; ``-- --upgrade`` takes newer versions."""
     session.install("uv")
     for name, sources in LOCKS.items():
         session.run(
             *("uv", "pip", "compile", "--universal", "--python-version=3.11", "--generate-hashes"),
             # With its extras named a requirement is pinned for every pip: older ones look for
-            # `coverage[toml]` anew where only `coverage` is locked, and then miss its hash.
+            # `coverage[toml]` again where only `coverage` is locked, and then miss its hash.
             *("--no-strip-extras", "--no-header", "--no-annotate", "--quiet"),
             f"--output-file=requirements/{name}.txt",
             *(() if name == "dev" else ("--constraints=requirements/dev.txt",)),

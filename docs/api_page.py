@@ -154,7 +154,7 @@ def _parameter(document: Node, link: Any, parameter: Node) -> Sequence[str]:
 
 
 def _kinds(document: Node, link: Any, content: Node) -> str:
-    """Return the types of a body, by media type where there are several."""
+    """Return the types of a body, by media type if there are several."""
     kinds = {media: type_of(document, each["schema"], link) for media, each in content.items()}
     if len({*kinds.values()}) <= 1:
         return next(iter(kinds.values()), "")

@@ -1,7 +1,7 @@
 """Tell what pip-audit has found, and plainly where it could find nothing out.
 
 Run by ``nox -s audit`` on pip-audit's report in JSON. Where nobody who knows of vulnerabilities can
-be reached, pip-audit itself passes over each package and ends with "no known vulnerabilities".
+be reached, pip-audit itself skips each package and ends with "no known vulnerabilities".
 """
 
 import json

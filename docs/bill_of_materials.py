@@ -1,4 +1,4 @@
-"""Put what cyclonedx-py leaves out into a bill of materials: which version it is of.
+"""Put what cyclonedx-py leaves out into an SBOM: which version it is of.
 
 Run by ``nox -s build``. What it writes follows from the locked files and the version alone.
 """
@@ -13,7 +13,7 @@ VERSION = run_path(str(Path(__file__).parents[1] / "notification_core" / "versio
 
 
 def complete(written: str) -> str:
-    """Return a bill of materials whose main component has a version."""
+    """Return an SBOM whose main component has a version."""
     bill = json.loads(written)
     component = bill["metadata"]["component"]
     component["version"] = VERSION

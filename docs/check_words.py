@@ -1,29 +1,39 @@
 """Find words that our text does not use, and name the field's word for each: ``nox -s lint``.
 
-Covered are README, SECURITY, CONTRIBUTING, the API's document, the settings' help and everything
-below docs/; generated pages stand for the docstrings and help texts that they are made of. What is
-left out is in `NOT_YET`. Code blocks, inline code and link targets are not read: names are names.
+Covered are README, SECURITY, CONTRIBUTING, the changelog, everything below docs/, the API's
+document, the settings' help, and comments and docstrings of the product. What is left out is in
+`NOT_YET`. Code blocks, inline code and link targets are not read: names are names.
 """
 
+import ast
+import io
 import re
 import sys
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[1]
 CONFIG = "entrypoints/notification_entrypoints/config"
 COVERED = (
-    *("README.md", "SECURITY.md", "CONTRIBUTING.md", "docs/**/*.md"),
+    *("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md"),
+    *("notification_core/**/*.py", "adapters/**/*.py", "entrypoints/**/*.py", "docs/**/*.py"),
+    "noxfile.py",
     "entrypoints/notification_entrypoints/api/openapi/openapi.yaml",
     "entrypoints/notification_entrypoints/api/problems.py",
     f"{CONFIG}/groups.py",
 )
-# Decision records and the ports' docstrings are for contributors, the command line's texts and the
-# changelog have not been rewritten yet: CHANGELOG.md, the code's comments and tests are not read.
-NOT_YET = ("docs/adr/", "docs/reference/commands.md", "docs/reference/ports.md")
+# Tests are not read, and what the pages of the console say stands in templates. This file names the
+# words itself.
+NOT_YET = (
+    *("docs/check_words.py", "entrypoints/notification_entrypoints/console/"),
+    "entrypoints/notification_entrypoints/cli/status.py",
+)
+WHOLE = ("groups.py", "problems.py")
+"""Modules of which every text is read, since people get to see it."""
 
 WORDS = {
-    r"(?:no|drop|few|most|many|of) doubles|Doubled?s?\b|a double\b": "duplicate",
+    r"(?:no|drop|few|most|many|of|make) doubles|Doubled\b|a double\b(?! quote|,)": "duplicate",
     r"(?:is|are|was|were|be|been|being) away\b|went away": "unavailable, unreachable",
     r"who calls|asks? nobody|nobody is asked|nobody asked": "authentication (is disabled)",
     r"vouch\w*": "CA bundle, trusted certificate authorities",
@@ -74,12 +84,35 @@ NAMES = re.compile(
 def findings(path: Path) -> Iterator[tuple[int, str, str]]:
     """Yield the line, the word that stands there and the word to use."""
     text = path.read_text("utf-8")
-    if path.suffix == ".md":
+    if path.suffix == ".py" and path.name not in WHOLE:
+        text = prose(text)
+    if path.suffix in {".md", ".py"}:
         for skipped in (GENERATED, NAMES):
             text = skipped.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
     for pattern, word in PATTERNS:
         for found in pattern.finditer(text.replace("\n", " ")):
             yield text.count("\n", 0, found.start()) + 1, " ".join(found[0].split()), word
+
+
+def prose(source: str) -> str:
+    """Return a module with all but its comments and docstrings made blank."""
+    lines = source.splitlines(keepends=True)
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line))
+    kept = [
+        (starts[token.start[0] - 1] + token.start[1], len(token.string))
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    ]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            first, last = starts[node.lineno - 1], starts[node.end_lineno or node.lineno]
+            kept.append((first, last - first))
+    blank = re.sub(r"[^\n]", " ", source)
+    for start, length in kept:
+        blank = blank[:start] + source[start : start + length] + blank[start + length :]
+    return blank
 
 
 def main() -> int:

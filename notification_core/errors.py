@@ -219,7 +219,7 @@ class TooManyWebhookTests(NotificationError):
 
 
 class EventGone(NotificationError):
-    """The event's body is no longer stored, so that it cannot be sent again."""
+    """The event's body is no longer stored, so that it cannot be sent once more."""
 
     def __init__(self, event_id: str) -> None:
         super().__init__("The body of the event is no longer stored, so it cannot be redelivered.")
@@ -287,7 +287,7 @@ class KeyServiceUnavailable(NotificationError):
 
 
 class RekeyOvertaken(NotificationError):
-    """Others encrypt under a former secret as fast as it is given up."""
+    """Others encrypt under a previous secret as fast as it is given up."""
 
 
 class DestinationRefused(NotificationError):
@@ -298,7 +298,7 @@ class Resource(StrEnum):
     """What this process or its machine can be short of."""
 
     DESCRIPTORS = "descriptors"
-    """File descriptors of the process (EMFILE) or of the machine (ENFILE)."""
+    """File descriptors of the process (EMFILE) or of the host (ENFILE)."""
     MEMORY = "memory"
     """Memory or socket buffers of the kernel (ENOMEM, ENOBUFS)."""
     PORTS = "ports"
@@ -322,7 +322,7 @@ _REMEDIES = {
 
 
 class ResourceShort(NotificationError):
-    """Something of this machine ran out before a byte of a request was sent: there was no attempt.
+    """Something of this host ran out before a byte of a request was sent: there was no attempt.
 
     The message says what to do. A resource that is short ``everywhere`` is so for every request.
     """
@@ -338,7 +338,7 @@ class ResourceShort(NotificationError):
 
 
 class StorageUnavailable(NotificationError):
-    """The storage is away, busy, full or read-only: nothing was written; try again later."""
+    """The storage is unavailable, busy, full or read-only: nothing was written; try again later."""
 
 
 class TransactionLost(StorageUnavailable):
@@ -346,11 +346,11 @@ class TransactionLost(StorageUnavailable):
 
 
 class UnknownCommit(StorageUnavailable):
-    """The storage went away during a commit: it may have happened or not."""
+    """The storage became unavailable during a commit: it may have happened or not."""
 
 
 class BrokersUnavailable(NotificationError):
-    """The message brokers are away, or cannot be used as they are set up; they are tried again."""
+    """The message brokers are unavailable, or not usable as they are set up; they are retried."""
 
 
 class StorageUnusable(NotificationError):

@@ -8,14 +8,14 @@ from notification_core.ports.clock import Clock
 
 
 class SystemClock(Clock):
-    """Tells the machine's time; it sleeps in the event loop."""
+    """Tells the host's time; it sleeps in the event loop."""
 
     def now(self) -> datetime:
-        """Return the machine's time of day."""
+        """Return the host's time of day."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Return the machine's monotonic time."""
+        """Return the host's monotonic time."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:

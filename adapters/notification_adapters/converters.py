@@ -1,8 +1,8 @@
 """Between values and JSON: the one place that knows how the API writes what the core holds.
 
 Fields that are None are left out. Instants are RFC 3339 in UTC, durations as Go writes them.
-Values of custom headers are masked here, all of them unless a writer is to see some, so that no way
-out of the API forgets it.
+Values of custom headers are masked here, all of them unless a writer is to see some, so that no
+response of the API forgets it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -153,20 +153,20 @@ class ApiConverter:
         self._converter.register_structure_hook(datetime, lambda text, _: instant(text, zone))
 
     def draft(self, fields: Mapping[str, object]) -> WebhookDraft:
-        """Return the draft of a webhook; what is read-only is passed over.
+        """Return the draft of a webhook; what is read-only is skipped.
 
-        An instant without an offset is taken in the converter's zone.
+        An instant without an offset is taken as in the converter's zone.
         """
         return self._converter.structure(fields, WebhookDraft)
 
     def api_key_draft(self, fields: Mapping[str, object]) -> ApiKeyDraft:
-        """Return the draft of an API key; an expiry without an offset is taken in the zone."""
+        """Return the draft of an API key; an expiry without an offset is taken as in the zone."""
         environments = fields["environments"]
         chosen = None if environments == _ALL else environments
         return self._converter.structure({**fields, "environments": chosen}, ApiKeyDraft)
 
     def replay_draft(self, fields: Mapping[str, object]) -> ReplayDraft:
-        """Return the draft of a replay; whether it is a dry run is passed over."""
+        """Return the draft of a replay; whether it is a dry run is skipped."""
         return self._converter.structure(fields, ReplayDraft)
 
     def fields(self, webhook: Webhook) -> Mapping[str, object]:

@@ -1,4 +1,4 @@
-"""What stands behind a port where there is nobody to ask."""
+"""What stands behind a port if there is nobody to ask."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -35,7 +35,7 @@ class NoWrapping(KeyWrapping):
 
 
 class NoNotifier(DispatchNotifier):
-    """Wakes nobody and is never woken: for where there is one dispatching process, and it polls."""
+    """Wakes nobody and is never woken: for a single dispatching process, and it polls."""
 
     def wake(self) -> None:
         """Do nothing."""

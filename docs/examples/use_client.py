@@ -1,4 +1,4 @@
-"""Create a webhook, publish two events, and read what became of them: `use_client.py ENVIRONMENT`.
+"""Create a webhook, publish two events, read their delivery status: `use_client.py ENVIRONMENT`.
 
 The API is at NOTIFICATION_API_URL (http://127.0.0.1:3615/api); if authentication is enabled,
 NOTIFICATION_API_KEY is a key of scope `write`.

@@ -81,7 +81,7 @@ class NotificationClient(PortalSessionMethods):
     async def publish(
         self, environment_id: UUID, events: Iterable[NewEvent]
     ) -> list[PublishedEvent]:
-        """Publish events, in requests of at most 500 and 8 MiB; return what became of each.
+        """Publish events, in requests of at most 500 and 8 MiB; return what happened to each.
 
         Every event that was returned is stored. If a later request fails, those before it are
         stored all the same: publishing again under the same ids is safe.
@@ -91,7 +91,7 @@ class NotificationClient(PortalSessionMethods):
     def publish_stream(
         self, environment_id: UUID, events: Iterable[NewEvent] | AsyncIterable[NewEvent]
     ) -> AsyncIterator[PublishedEvent]:
-        """Publish events while they come, and yield what became of each once it is stored."""
+        """Publish events while they come, and yield what happened to each once it is stored."""
         return publish(self.transport, environment_id, events)
 
     async def event_types(self) -> list[EventType]:

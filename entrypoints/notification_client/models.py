@@ -251,7 +251,7 @@ class ReplayCount(Model, frozen=True, kw_only=True):
 
 
 class Replay(Model, frozen=True, kw_only=True):
-    """A replay: deliveries that are made again of the events of a time range."""
+    """A replay: deliveries that are repeated of the events of a time range."""
 
     replay_id: UUID
     webhook_id: UUID

@@ -137,7 +137,7 @@ class Notifications:
 
     @property
     def history(self) -> History:
-        """What became of events and deliveries."""
+        """What happened to events and deliveries."""
         return self._application.storage.history
 
     @property
@@ -215,7 +215,7 @@ class Notifications:
     async def publish(
         self, events: Sequence[Event], *, connection: HostConnection | None = None
     ) -> Sequence[Published]:
-        """Publish events, all or nothing; return what became of each.
+        """Publish events, all or nothing; return what happened to each.
 
         With a ``connection`` they are part of the transaction that is open on it, or that this
         begins: they are sent if and only if it commits. Raises :class:`InvalidEvent` for data that

@@ -30,7 +30,7 @@ class StoredKeys(CredentialScheme):
     def __init__(self, store: ApiKeyStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        # By the id as it stands in a key: who calls often is not to pay for its parsing.
+        # By the id as it stands in a key: a frequent caller does not pay for its parsing.
         self._found = ReadThroughCache(self._find, clock, FRESH_FOR)
         self._missing = RateLimiter(1 / FRESH_FOR.total_seconds(), burst=1)
 
@@ -49,7 +49,7 @@ class StoredKeys(CredentialScheme):
         return caller
 
     async def grant(self, credential: str) -> CredentialGrant:
-        """Return what a key gives; its id is no secret."""
+        """Return what a key gives; its id is not a secret."""
         key, caller = await self._checked(credential)
         return CredentialGrant(caller, f"{_KEY}{key.key_id.hex}", key.expires_at)
 
@@ -73,11 +73,11 @@ class StoredKeys(CredentialScheme):
         return key, caller
 
     def invalidate(self, key_id: UUID) -> None:
-        """Read a key anew when it is used next: it has changed."""
+        """Read a key again when it is used next: it has changed."""
         self._found.invalidate(key_id.hex)
 
     def _problem(self, key: ApiKey, credential: str) -> str | None:
-        """Say why a key opens nothing; only who has its secret is told more than that."""
+        """Say why a key is rejected; only who has its secret is told more than that."""
         if not matches_hash(credential, key.digest):
             return _UNKNOWN
         match key.state(self._clock.now()):

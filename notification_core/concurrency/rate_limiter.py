@@ -7,7 +7,7 @@ MOST_WATCHED = 10_000
 
 
 class RateLimiter:
-    """Lets each do something ``burst`` times at once, and then ``per_second`` times a second.
+    """Lets each do something ``burst`` times at once, and then at the rate ``per_second``.
 
     It is the generic cell rate algorithm: of each it knows only when its allowance will be whole
     again. Times are seconds of one monotonic clock.

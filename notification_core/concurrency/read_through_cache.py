@@ -62,6 +62,6 @@ class ReadThroughCache(Generic[Key, Value]):
     def invalidate(self, key: Key) -> None:
         """Read a value again when it is needed next: it has changed.
 
-        A read that runs at this moment may still bring the former one, for ``fresh_for``.
+        A read that runs at this moment may still bring the previous one, for ``fresh_for``.
         """
         self._entries.pop(key, None)

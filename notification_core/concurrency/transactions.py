@@ -28,7 +28,7 @@ class GroupCommit(Generic[Request, Response]):
     """Answers requests in groups, in their order.
 
     ``work`` answers the first ones of a group, at least one, each by a value or an error; the
-    others are made again in the next group. Where it raises an error of ``shared``, that is
+    others are repeated in the next group. Where it raises an error of ``shared``, that is
     everybody's answer; any other may be the fault of one request, and each is made alone then.
     A group has requests of at most ``most`` by their sizes together, or a single one;
     ``parallel`` groups are worked on at the same time.

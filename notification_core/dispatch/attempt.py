@@ -1,4 +1,4 @@
-"""One attempt: sign the event's body, send it, judge the response."""
+"""One attempt: sign the event's body, send it, check the response."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta

@@ -28,7 +28,7 @@ from notification_core.ports.webhooks import Snapshot
 from notification_core.signing.key_cache import SigningKeyCache
 
 SHORTAGE_SECONDS: Final = 1.0
-"""How long after a shortage nothing is claimed or sent; then it is tried again."""
+"""How long after a shortage nothing is claimed or sent; then it is retried."""
 
 _TURN_SECONDS: Final = 0.002
 """A timer is not set for less: the turns of that time are taken together."""
@@ -58,7 +58,7 @@ class DeliveryRunner(DirectDispatch):
     """Holds claimed deliveries in queues and sends them as fast as the bounds allow.
 
     A chain of attempts runs in one task for as long as there is a next delivery. While it is
-    ``suspended``, or this machine has a ``shortage``, nothing is taken from ingest and no request
+    ``suspended``, or this host has a ``shortage``, nothing is taken from ingest and no request
     is started. ``unknown_commits`` counts what may have been committed without our knowing, so that
     this worker may own deliveries in storage which are not here.
     """
@@ -139,7 +139,7 @@ class DeliveryRunner(DirectDispatch):
         """Let claimed deliveries wait in their queues, but for those that are here still.
 
         Others have freed these meanwhile, and what was only prefetched keeps its attempt number:
-        the release of what is here would free the new claim amid its request.
+        the release of what is here would free the new claim during its request.
         """
         leased_until, now = leased_from + self.lease.total_seconds(), self._clock.monotonic()
         are_current = True
@@ -331,7 +331,7 @@ class DeliveryRunner(DirectDispatch):
     # What changes meanwhile.
 
     def refresh(self, webhook_ids: Iterable[UUID], snapshot: Snapshot) -> None:
-        """Judge what waits by the webhooks as they are now."""
+        """Check what waits by the webhooks as they are now."""
         now = self._clock.now()
         for webhook_id in webhook_ids:
             webhook = snapshot.webhooks.get(webhook_id)
@@ -382,7 +382,7 @@ class DeliveryRunner(DirectDispatch):
         self._release(self.queue.drain())
 
     def halt(self) -> None:
-        """Start no more requests for good, and release what waits; what is in flight goes on."""
+        """Start no more requests from now on, and release what waits; what is in flight goes on."""
         self._stopping = True
         self._release(self.queue.drain())
 

@@ -2,7 +2,7 @@
 
 A delivery passes through here as: claimed or handed over → waiting in its webhook's queue →
 sent (one attempt) → result writer → storage. All state in memory is expendable: what a killed
-process held is freed by its lease, and made again.
+process held is freed by its lease, and repeated.
 """
 
 import asyncio
@@ -170,8 +170,8 @@ class Dispatcher(RunnerListener, ResultListener):
     async def stop(self) -> None:
         """Claim no more, release what waits, let requests end, and write all results.
 
-        Takes as long as the slowest request; while storage is away it does not return. Cancelled
-        meanwhile, it leaves nothing running: the leases tell of what was torn off.
+        Takes as long as the slowest request; while storage is unavailable it does not return.
+        Cancelled meanwhile, it leaves nothing running: the leases tell of what was torn off.
         """
         _, _, *others = self._tasks  # all but the result writer and the tick
         try:
@@ -184,7 +184,7 @@ class Dispatcher(RunnerListener, ResultListener):
             await _cancel(self._tasks)
 
     def on_webhooks_changed(self, revision: int) -> None:
-        """Take in that webhooks have changed: nothing more is sent before they are read again."""
+        """Note that webhooks have changed: nothing more is sent before they are read again."""
         if self._queue.on_webhooks_changed(revision):
             for name in ("refresh", "maintenance", "erase"):
                 self._wakeups[name].set()
@@ -213,7 +213,7 @@ class Dispatcher(RunnerListener, ResultListener):
         self._wakeups["refresh"].set()
 
     def on_written(self, results: Sequence[AttemptResult]) -> None:
-        """Take in results that are in storage now."""
+        """Note results that are in storage now."""
         for result in results:
             if result.ordering_key is not None:
                 self.on_capacity()  # the next one in line may have been released
@@ -232,7 +232,7 @@ class Dispatcher(RunnerListener, ResultListener):
         self._wakeups["poll"].set()
 
     def on_released(self, fences: Sequence[Fence]) -> None:
-        """Take in that deliveries are free again.
+        """Note that deliveries are free again.
 
         The next poll claims them: what could not be sent just now is not worth a claim of its own.
         """
@@ -240,7 +240,7 @@ class Dispatcher(RunnerListener, ResultListener):
         self.runner.written(fences)
 
     def on_abandoned(self, fence: Fence) -> None:
-        """Take in that storage refuses a result for good."""
+        """Note that storage refuses a result permanently."""
         self.runner.abandon(fence)
 
     # Claiming.

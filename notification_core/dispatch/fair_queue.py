@@ -322,7 +322,7 @@ class FairQueue:
     def refresh(
         self, webhook_id: UUID, webhook: Webhook | None, webhooks_revision: int
     ) -> list[QueuedDelivery]:
-        """Take in a webhook as read at ``webhooks_revision``; return what must not be sent.
+        """Note a webhook as read at ``webhooks_revision``; return what must not be sent.
 
         None says that nothing may be sent to it now.
         """
@@ -330,7 +330,7 @@ class FairQueue:
         if queue is None or webhooks_revision < queue.webhooks_revision:
             return []
         if webhook is None:
-            # The queue stays held back: what was read before and arrives later is judged again.
+            # The queue stays held back: what was read before and arrives later is checked again.
             return queue.remove(lambda _: True)
         self._queue_of(webhook, webhooks_revision)
         return []

@@ -27,7 +27,7 @@ class Pace:
         self.most_waiting = min(most, _ALWAYS)
 
     def update(self, now: float) -> None:
-        """Take in how many have ended since this was last called."""
+        """Note how many have ended since this was last called."""
         if self._since is not None and now > self._since:
             self._paces.append((now, self.ended / (now - self._since)))
         self._since, self.ended = now, 0

@@ -32,31 +32,31 @@ class ResultRules:
 
 
 class ResultListener(Protocol):
-    """Hears what has become of results and releases; returns at once and raises nothing."""
+    """Hears what happened to results and releases; returns at once and raises nothing."""
 
     @abstractmethod
     def on_written(self, results: Sequence[AttemptResult]) -> None:
-        """Take in results that are in storage now."""
+        """Note results that are in storage now."""
 
     @abstractmethod
     def on_health_changed(self) -> None:
-        """Take in that a webhook was paused or resumed in storage: read webhooks again."""
+        """Note that a webhook was paused or resumed in storage: read webhooks again."""
 
     @abstractmethod
     def on_released(self, fences: Sequence[Fence]) -> None:
-        """Take in that deliveries are free again."""
+        """Note that deliveries are free again."""
 
     @abstractmethod
     def on_abandoned(self, fence: Fence) -> None:
-        """Take in that storage refuses a result for good, and leaves it to its lease."""
+        """Note that storage refuses a result permanently, and leaves it to its lease."""
 
 
 class ResultWriter:
-    """Takes results and unsent deliveries, and writes them; the one who calls never waits.
+    """Takes results and unsent deliveries, and writes them; the caller never waits.
 
     Its listener hears of what is in storage. What it has not written yet stays here while storage
-    is away: ``unwritten`` are the results of attempts that have ended. Writing results again is
-    harmless, so that a commit of unknown outcome is simply repeated; a release is not (see
+    is unavailable: ``unwritten`` are the results of attempts that have ended. Writing results again
+    is harmless, so that a commit of unknown outcome is simply repeated; a release is not (see
     :meth:`_write_unsent`).
     """
 
@@ -159,7 +159,7 @@ class ResultWriter:
         self._listener.on_health_changed()
 
     def _suspect(self, batch: Sequence[AttemptResult]) -> None:
-        """Keep one result that storage refuses for good from holding up all the others.
+        """Keep one result that storage refuses permanently from holding up all the others.
 
         They are written one by one then. The culprit is written without what its receiver sent. If
         that is refused too, it stays held and is left to its lease, whose end logs it as

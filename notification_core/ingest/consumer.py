@@ -1,7 +1,7 @@
 """Consuming: from a source's messages to stored events, and only then to an acknowledgement.
 
 What cannot be read becomes a dead letter of the same transaction and never holds up what comes
-after it. Only a storage that is away does: then the same messages are tried again until it is
+after it. Only a storage that is unavailable does: then the same messages are retried until it is
 back, and the source keeps its place.
 """
 
@@ -63,7 +63,7 @@ class EventConsumer:
         self._in_hand: Sequence[_ReadMessage] = ()
 
     async def run(self) -> None:
-        """Take in what comes until told to stop; what is not stored by then is given again.
+        """Consume what comes until told to stop; what is not stored by then is given again.
 
         After an unexpected error it goes on with the messages in hand: asking the source for others
         would let these be acknowledged without having been stored.
@@ -82,7 +82,7 @@ class EventConsumer:
                 return
 
     def stop(self) -> None:
-        """Take nothing more; what is in hand is stored, unless storage is away."""
+        """Take nothing more; what is in hand is stored, unless storage is unavailable."""
         self._stopping = True
         self._source.stop()
 
@@ -109,7 +109,7 @@ class EventConsumer:
             return _ReadMessage(message, _unreadable(message, "read", error))
 
     async def _take_in(self) -> None:
-        """Store what is in hand and acknowledge it, until told to stop while storage is away."""
+        """Store and acknowledge what is in hand, unless stopped while storage is unavailable."""
         while self._in_hand:
             stored = await self._store(self._in_hand[: _within_bytes(self._in_hand)])
             if stored:
@@ -122,8 +122,8 @@ class EventConsumer:
         """Store these, or the first of them, in one transaction; return how many.
 
         If a transaction is refused, fewer are tried; the first message is stored as a dead letter
-        if it is refused alone. Returns 0, after a pause, if storage is away or refuses even that:
-        all is to be tried again then, as it was read, since its refusals may have been the outage.
+        if it is refused alone. Returns 0, after a pause, if storage is unavailable or refuses that:
+        all is to be retried then, as it was read, since its refusals may have been the outage.
         """
         while True:
             refusal: Exception
@@ -137,7 +137,7 @@ class EventConsumer:
                 return 0
             except TooManyDeliveries as error:
                 refusal, count = error, _end_of(part, error.fits)
-            except Exception as error:  # noqa: BLE001 - what storage refuses for good must not hold up the rest
+            except Exception as error:  # noqa: BLE001 - what storage refuses permanently must not hold up the rest
                 self._observer.background_task_failed("consume", error)
                 refusal, count = error, len(part) // 2
             else:

@@ -1,4 +1,4 @@
-"""What becomes of events whose data does not fit the schema of their type.
+"""What happens to events whose data does not fit the schema of their type.
 
 By default they are delivered all the same, since their publisher is the authority, and counted. An
 installation may have them rejected instead. A duplicate is neither: it was stored before, maybe

@@ -1,4 +1,4 @@
-"""Dead letters that are read again: after a mend, what was no event may be one."""
+"""Dead letters that are read again: after a fix, what was not an event may be one."""
 
 from collections.abc import AsyncIterator
 from uuid import UUID
@@ -35,7 +35,7 @@ class DeadLetterReplay:
         """Read a dead letter again, publish its event and delete the letter.
 
         Cut off in the middle it may be done again: the event is known by its id then. Raises
-        :class:`InvalidInput` where it is no event still or its data is rejected,
+        :class:`InvalidInput` where it is not an event still or its data is rejected,
         :class:`DeadLetterNotFound`, and as :meth:`Ingest.publish` does.
         """
         stored = await self._store.get(letter_id)

@@ -30,7 +30,7 @@ class FullQueueMonitor:
         return self._full
 
     async def refresh(self) -> None:
-        """Estimate anew; raise :class:`StorageUnavailable`, and what was known stands."""
+        """Estimate again; raise :class:`StorageUnavailable`, and what was known stands."""
         full = await self._backlog.longer_than(self._most)
         self._full.clear()
         self._full.update(full)

@@ -26,7 +26,7 @@ _MOST_BYTES_TOGETHER = 8 * 1024 * 1024
 
 @frozen
 class Published:
-    """What became of a published event: a duplicate was already known, and is not sent again.
+    """What happened to a published event: a duplicate was already known, and is not sent once more.
 
     One whose environment is being erased is ``dropped``: nothing of it was stored.
     """
@@ -87,7 +87,7 @@ class Ingest:
     def publish(
         self, events: Sequence[Event], make_records: RecordsOf[Sequence[Published]] | None = None
     ) -> Awaitable[Sequence[Published]]:
-        """Store a batch of events, all or nothing; return what became of each, in order.
+        """Store a batch of events, all or nothing; return what happened to each, in order.
 
         Idempotent by (environment, event id), and by the request whose response ``make_records``
         makes. Once it has begun it runs to its end even if the caller is cancelled: a commit must

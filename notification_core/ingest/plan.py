@@ -75,8 +75,8 @@ class DirectDispatch(Protocol):
 class PlannedBatch:
     """What a transaction is to store, and what is handed over after it.
 
-    ``taken`` are the events that were asked for, doubles too; those of environments that are being
-    erased are not among them. ``direct_dispatch`` is who may take deliveries at once, None where
+    ``taken`` are the events that were asked for, duplicates too; those of environments that are
+    being erased are not among them. ``direct_dispatch`` may take deliveries at once; if it is None,
     all are to be stored due; their leases count from ``leased_from``, by the monotonic clock. If
     ``is_ordered``, some deliveries have an ordering key; these are not taken at once.
     """
@@ -98,7 +98,7 @@ class PlannedBatch:
         webhooks_revision: int,
         reason: EndReason | None,
     ) -> None:
-        """Add a delivery: skipped for a reason, or claimed where there is a place, or due."""
+        """Add a delivery: skipped for a reason, or claimed if there is a place, or due."""
         event, body, dispatch = stored.event, stored.body or b"", self.direct_dispatch
         key = key_in_line(
             event.ordering_key, is_ordered=webhook.ordered, is_final=reason is not None
@@ -130,7 +130,7 @@ class PlannedBatch:
         )
 
     def note(self, arrivals: Mapping[EventKey, Arrival]) -> None:
-        """Take in which events are new; the others get none of the deliveries planned for them."""
+        """Note which events are new; the others get none of the deliveries planned for them."""
         self.arrivals = arrivals
         stored_keys = {key for key, arrival in arrivals.items() if arrival is not Arrival.NEW}
         if stored_keys:

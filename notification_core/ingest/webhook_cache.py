@@ -58,8 +58,8 @@ class WebhookCache:
     def get_cached(self, environment_ids: Collection[UUID]) -> CachedWebhooks | None:
         """Return what is remembered of these environments; None where that is not all of it.
 
-        Of one that is being erased nothing is: what is dropped for it is dropped for good, and so
-        not on the word of a memory.
+        Of one that is being erased nothing is: what is dropped for it is dropped permanently, and
+        so not on the word of a memory.
         """
         generation = self._latest
         if generation is None:

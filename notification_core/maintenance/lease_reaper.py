@@ -104,7 +104,7 @@ class LeaseReaper:
             pass
 
     def delivery_failed(self, environment_id: UUID, webhook_id: UUID) -> None:
-        """Remember a webhook of which a delivery has failed for good."""
+        """Remember a webhook of which a delivery has failed permanently."""
         self._failed.add((environment_id, webhook_id))
 
     async def disable_failing(self) -> bool:

@@ -40,7 +40,7 @@ class OutboxRelay:
         self._poll_interval = poll_interval
 
     async def run(self) -> None:
-        """Relay until cancelled; what is torn off then is sent again by whoever comes next."""
+        """Relay until cancelled; what is torn off then is sent once more by whoever comes next."""
         while True:
             try:
                 pause = await self._relay()

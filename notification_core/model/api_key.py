@@ -58,7 +58,7 @@ class ApiKey:
 
     @property
     def caller(self) -> Caller:
-        """Who calls with it."""
+        """The caller that uses it."""
         return Caller(f"key:{self.key_id}", self.scope, self.environments)
 
 

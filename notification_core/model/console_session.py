@@ -43,7 +43,7 @@ class ConsoleSession:
 
     @property
     def caller(self) -> Caller:
-        """Who calls with it."""
+        """The caller that uses it."""
         return Caller(self.name, self.scope, self.environments)
 
     def is_live(self, now: datetime) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from notification_core.errors import Detail, InvalidInput
 
 MASK = "***"
-"""Shown in the place of a value; a header with this value keeps the value that is stored."""
+"""Shown instead of a value; a header with this value keeps the value that is stored."""
 
 MAX_HEADERS = 10
 MAX_NAME_LENGTH = 128

@@ -217,19 +217,19 @@ class Retry:
 
 @frozen
 class Failed:
-    """The delivery has failed for good; with ``disables`` its webhook is disabled as well."""
+    """The delivery has failed permanently; with ``disables`` its webhook is disabled as well."""
 
     reason: EndReason | None = None
     disables: DisabledReason | None = None
 
 
 NextStep = Succeeded | Retry | Failed
-"""What becomes of a delivery after an attempt."""
+"""What happens to a delivery after an attempt."""
 
 
 @frozen
 class AttemptResult:
-    """An attempt that has ended, with what becomes of its delivery.
+    """An attempt that has ended, with what happens to its delivery.
 
     ``webhook_version`` is the version that was sent to: a webhook that changed meanwhile is not
     disabled for what its former self answered. The attempt's ``next_attempt_at`` is left unset:

@@ -1,4 +1,4 @@
-"""What becomes of a delivery: the only place of these rules.
+"""What happens to a delivery: the only place of these rules.
 
 A storage calls them. Where a single SQL statement has to express a rule, for speed, the contract
 test ``test_delivery_transitions.py`` compares the statement with the function here for every state.
@@ -71,7 +71,7 @@ def after_attempt(
     *,
     waits: bool = False,
 ) -> Transition:
-    """Return what becomes of a delivery after an attempt of which a worker brings the result.
+    """Return what happens to a delivery after an attempt of which a worker brings the result.
 
     One that ``waits`` for its webhook, which is paused, uses no retry (:mod:`circuit_breaker`).
     """
@@ -96,7 +96,7 @@ def after_attempt(
 def after_interruption(
     delivery: AttemptedDelivery, now: datetime, interruption_delay: timedelta
 ) -> Transition:
-    """Return what becomes of a delivery after an attempt of which the result is not known.
+    """Return what happens to a delivery after an attempt of which the result is not known.
 
     It is retried after the delay; ``MAX_INTERRUPTIONS`` in a row end it as failed.
     """
@@ -116,7 +116,7 @@ def after_interruption(
 
 
 def after_test(attempt: Attempt, now: datetime) -> Transition:
-    """Return what becomes of the delivery of a webhook's test, which has a single attempt."""
+    """Return what happens to the delivery of a webhook's test, which has a single attempt."""
     if attempt.outcome is AttemptOutcome.SUCCEEDED:
         return Transition(0, 0, DeliveryState.SUCCEEDED, ended_at=now)
     return Transition(1, 0, DeliveryState.FAILED, ended_at=now)

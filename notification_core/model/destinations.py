@@ -36,7 +36,7 @@ _HIGHEST_PORT = 65535
 _FIRST_OPEN_PORT = 1024
 _MAX_HOST_LENGTH = 253
 
-# Tables are read better packed.
+# Tables are read better with several values a line.
 # fmt: off
 _INSIDE_NAMES = (
     "localhost", "local", "internal", "intranet", "lan", "home", "corp", "private", "home.arpa",
@@ -79,7 +79,7 @@ class DestinationPolicy:
 
 
 class DestinationVerdictKind(StrEnum):
-    """What becomes of a destination."""
+    """What happens to a destination."""
 
     ALLOW = "allow"
     DENY = "deny"

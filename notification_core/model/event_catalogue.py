@@ -3,7 +3,7 @@
 ``webhooks.<type>.post`` has ``summary``, ``description``, ``deprecated``, and in
 ``requestBody.content['application/json']`` the ``schema`` and the ``example`` of an event's
 ``data``. A ``$ref`` leads into the same document; of what a schema refers to, a copy stands in
-its ``$defs``, so that it can be read alone. What else a document has is passed over.
+its ``$defs``, so that it can be read alone. What else a document has is skipped.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Filters: the JSON Schema that an event's whole body must match to be sent to a webhook.
 
-What may stand in one is bounded, so that whatever it is applied to is judged soon: see
+What may stand in one is bounded, so that whatever it is applied to is checked soon: see
 :func:`filter_errors` for a filter as it is written, :func:`is_affordable` for a body.
 """
 

@@ -30,7 +30,7 @@ class Topics:
 
     @property
     def dead_letters(self) -> str:
-        """Where messages go to that are no events."""
+        """Where messages go to that are not events."""
         return f"{self.prefix}notification-dead-letters"
 
     @property
@@ -73,7 +73,7 @@ class DeadLetter:
 def identity_of(message: Message) -> UUID:
     """Return what makes a message the same message when it is read again.
 
-    The time and the content are in it, so that a topic which is deleted and made anew, and counts
+    The time and the content are in it, so that a topic which is deleted and recreated, and counts
     its offsets from 0 again, does not bring known messages.
     """
     digest = sha256(message.value or b"").hexdigest()

@@ -39,7 +39,7 @@ class PortalSession:
 
     @property
     def caller(self) -> Caller:
-        """Who calls with it."""
+        """The caller that uses it."""
         name = f"portal:{self.name or self.session_id}"
         return Caller(name, self.scope, frozenset({self.environment_id}))
 

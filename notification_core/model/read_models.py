@@ -1,4 +1,4 @@
-"""What became of events, deliveries and attempts, as those who look back on them see it."""
+"""What happened to events, deliveries and attempts, as those who look back on them see it."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -98,7 +98,7 @@ class EventSummary:
 
 @frozen
 class LastAttempt:
-    """An attempt as a webhook shows it; ``error`` is left out where it is not asked for."""
+    """An attempt as a webhook shows it; ``error`` is left out if it is not asked for."""
 
     log_id: UUID
     delivery_id: UUID

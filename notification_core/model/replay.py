@@ -28,7 +28,7 @@ class ReplayState(StrEnum):
 class Selection:
     """Which deliveries of a webhook to make once more: in these states, ``since <= … < until``.
 
-    Of an event that has several deliveries it is the latest one. Passed over are tests, events
+    Of an event that has several deliveries it is the latest one. Skipped are tests, events
     whose body is gone, and events that are on their way again or, where they had not arrived,
     have arrived since; unless it ``includes_filtered``, also what the webhook's filter kept back.
     """

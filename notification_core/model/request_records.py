@@ -66,5 +66,5 @@ committed before the effect begins, and keeps the request from having it again.
 
 
 def records_for(make_records: RecordsOf[_Outcome] | None, outcome: _Outcome) -> RequestRecords:
-    """Return what is to be kept of an outcome: nothing where nobody asked for it."""
+    """Return what is to be kept of an outcome: nothing if it was not asked for."""
     return () if make_records is None else make_records(outcome)

@@ -1,4 +1,4 @@
-"""What becomes of a delivery after an attempt: pure rules, no clock and no chance of their own."""
+"""What happens to a delivery after an attempt: pure rules, no clock and no chance of their own."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -33,7 +33,7 @@ _GONE = 410
 
 @frozen
 class RetryPolicy:
-    """How often and when a failed delivery is tried again.
+    """How often and when a failed delivery is retried.
 
     The first retry comes ``interval`` after the failure, each further one ``backoff`` times
     later than the one before, but not later than ``max_interval``; after ``max_retries`` of them
@@ -56,7 +56,7 @@ class RetryPolicy:
     def after_failure(
         self, failures: int, jitter: float, retry_after: timedelta | None = None
     ) -> NextStep:
-        """Return what becomes of a delivery that had failed ``failures`` times and fails again.
+        """Return what happens to a delivery that had failed ``failures`` times and fails again.
 
         ``jitter`` is a random number in [0, 1). ``retry_after`` is what the receiver asked for:
         it can make the delay longer, up to ``retry_after_max``, and never shorter.
@@ -100,7 +100,7 @@ def next_step_after(  # noqa: PLR0913 - everything that the rule depends on, sai
     now: datetime,
     jitter: float,
 ) -> NextStep:
-    """Return what becomes of a delivery after a failed attempt, ``failures`` failed before it."""
+    """Return what happens to a delivery after a failed attempt, ``failures`` failed before it."""
     if error.code is ErrorCode.GONE:
         return Failed(disables=DisabledReason.GONE)
     if error.code is ErrorCode.DESTINATION_NOT_ALLOWED:

@@ -79,7 +79,7 @@ def record(tag: int, numbers: Counter[int]) -> bytes:
 
 
 def decode_into(counts: Counts, encoded: bytes) -> None:
-    """Add what is encoded to counts; pass over records of later versions."""
+    """Add what is encoded to counts; skip records of later versions."""
     for tag, body in _records(encoded):
         if tag == DURATIONS:
             counts.durations.update(_numbers(body))

@@ -20,9 +20,9 @@ class CredentialScheme(Protocol):
 
     @abstractmethod
     async def caller(self, credential: str) -> Caller:
-        """Return who calls.
+        """Return the caller.
 
-        It is cheap for whatever anybody sends: at most one look-up of an id per second, or one
+        It is cheap for whatever anybody sends: at most one lookup of an id per second, or one
         signature checked with a key that is known. Raises :class:`CredentialRefused`, and
         :class:`StorageUnavailable` or :class:`IssuerUnavailable` where nobody can tell now.
         """

@@ -1,4 +1,4 @@
-"""Messages that were no events, for people to look at and to try again."""
+"""Messages that were not events, for people to look at and to try again."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -37,4 +37,4 @@ class DeadLetters(Protocol):
 
     @abstractmethod
     async def remove(self, letter_id: UUID) -> None:
-        """Delete a dead letter that was taken in after all; one that is gone is no error."""
+        """Delete a dead letter that was ingested after all; one that is gone is not an error."""

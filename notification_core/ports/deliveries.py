@@ -177,7 +177,7 @@ class IngestTransaction(Protocol):
         """
 
     async def add_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
-        """Store messages that are no events; one that is stored already is left as it is.
+        """Store messages that are not events; one that is stored already is left as it is.
 
         Like a known event, that one is as durable as a new one once this is committed.
         """
@@ -186,8 +186,8 @@ class IngestTransaction(Protocol):
 class DeliveryStore(Protocol):
     """Keeps events and deliveries. Every method is one transaction, but where it says otherwise.
 
-    All raise :class:`StorageUnavailable` where the storage is away, busy, full or read-only, and
-    :class:`UnknownCommit` where it went away during the commit.
+    All raise :class:`StorageUnavailable` where the storage is unavailable, busy, full or read-only,
+    and :class:`UnknownCommit` where it became unavailable during the commit.
     """
 
     @abstractmethod
@@ -238,7 +238,7 @@ class DeliveryStore(Protocol):
         interruption_delay: timedelta,
         breaker: CircuitBreaker = NO_BREAKER,
     ) -> Sequence[Fence]:
-        """Log attempts that ended, each in one transaction with what becomes of its delivery.
+        """Log attempts that ended, each in one transaction with what happens to its delivery.
 
         Each is fenced by (attempt, worker): where another worker took over, or the result was
         written already, nothing changes; these fences are returned. A delivery that is no longer

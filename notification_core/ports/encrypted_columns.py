@@ -1,4 +1,4 @@
-"""The secrets that a storage keeps encrypted, and encrypting them anew under another one."""
+"""The secrets that a storage keeps encrypted, and re-encrypting them under another one."""
 
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Sequence
@@ -9,7 +9,7 @@ from attrs import frozen
 
 @frozen
 class ReencryptedBatch:
-    """What one batch came to: how many were encrypted anew, and the places of those that cannot be.
+    """What one batch came to: how many were re-encrypted, and the places of those that cannot be.
 
     A place is named by its table and its row, never by what is in it.
     """
@@ -22,7 +22,7 @@ class EncryptedColumns(Protocol):
     """Signing keys, custom headers, kept responses: all that is encrypted in a storage.
 
     Every method raises :class:`StorageUnavailable`, and those that write :class:`UnknownCommit`.
-    Done again each of them changes nothing more, so that whoever was killed may begin anew.
+    Done again each of them changes nothing more, so that whoever was killed may begin again.
     """
 
     @abstractmethod
@@ -31,7 +31,7 @@ class EncryptedColumns(Protocol):
 
     @abstractmethod
     def reencrypt(self, limit: int) -> AsyncIterator[ReencryptedBatch]:
-        """Go through all texts once, and encrypt those anew that are not under the present secret.
+        """Go through all texts once, and encrypt those again that are not under the present secret.
 
         Yields after each look at ``limit`` rows; what it changed is committed by then. What
         somebody else changes meanwhile stays as they leave it, and nothing else of a row is
@@ -42,6 +42,6 @@ class EncryptedColumns(Protocol):
     async def finish(self) -> None:
         """Let only the present secret open the storage from now on; to be called last.
 
-        All that was encrypted anew, by earlier runs too, is as durable then as a commit of this
+        All that was re-encrypted, by earlier runs too, is as durable then as a commit of this
         call: the previous secrets may be removed.
         """

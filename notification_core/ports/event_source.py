@@ -14,7 +14,7 @@ class EventSource(Protocol):
     """Gives the messages of the event topics, each partition's in their order, at least once.
 
     What was acknowledged is not given again, to nobody. What was not is given again, to this
-    process or to another one that has got the partition. It never fails: while it is away it
+    process or to another one that has got the partition. It never fails: while it is unavailable it
     gives nothing, and goes on where it was once it is back.
     """
 

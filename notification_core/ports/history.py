@@ -1,4 +1,4 @@
-"""Looking back: what became of events and deliveries. It changes nothing."""
+"""Looking back: what happened to events and deliveries. It changes nothing."""
 
 from abc import abstractmethod
 from collections.abc import Collection, Sequence

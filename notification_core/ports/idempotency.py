@@ -1,4 +1,4 @@
-"""Storage of the responses to requests that may be sent again."""
+"""Storage of the responses to requests that may be sent once more."""
 
 from abc import abstractmethod
 from datetime import datetime
@@ -12,8 +12,8 @@ class IdempotencyStore(Protocol):
     """Finds and deletes stored responses; the stores of the effects write them.
 
     A method with an effect that a request may ask for twice takes ``records``, and writes what is
-    in it in the effect's own transaction. Where the request has been answered within
-    :data:`KEPT_FOR` it raises :class:`ResponseAlreadyStored`, and nothing of the effect is there.
+    in it in the effect's own transaction. If there was a response within
+    :data:`KEPT_FOR`, it raises :class:`ResponseAlreadyStored`, and nothing of the effect is there.
     Responses are encrypted at rest. Statements are scoped to the environment;
     :meth:`delete_before` cannot be.
     """

@@ -7,7 +7,8 @@ from typing import Protocol
 class KeyWrapping(Protocol):
     """Stands between an encryption secret as it is configured and the secret itself.
 
-    It is asked at the start and never again: no delivery waits for it, nor stops when it is away.
+    It is asked at the start and never again: no delivery waits for it or stops when it is
+    unavailable.
     """
 
     @abstractmethod

@@ -23,7 +23,7 @@ class Outbox(Protocol):
         """Return the oldest messages, and keep the outbox to this worker for ``lease``.
 
         At most ``limit``, and (but for the first one) ``limit_bytes`` of values. None are
-        returned where there are none, or where another worker has the outbox.
+        returned if there are none, or where another worker has the outbox.
         """
 
     @abstractmethod
@@ -32,7 +32,7 @@ class Outbox(Protocol):
 
     @abstractmethod
     async def remove(self, message_ids: Collection[UUID]) -> None:
-        """Delete messages that have been sent; those that are gone are no error."""
+        """Delete messages that have been sent; those that are gone are not an error."""
 
     @abstractmethod
     async def release(self, worker: UUID) -> None:

@@ -61,19 +61,19 @@ class HttpSender(Protocol):
     """Sends requests to destinations that its policy allows, and nothing else.
 
     One call is one request on the wire at most: it is never repeated, redirects are not followed,
-    cookies are not kept, proxies of the environment are not used. Every address is judged at the
+    cookies are not kept, proxies of the environment are not used. Every address is checked at the
     moment of connect, whether it came from a name or stood in the URL.
     """
 
     @abstractmethod
     async def send(self, request: HttpRequest, timeout: timedelta) -> ReceivedResponse:  # noqa: ASYNC109 - the bound of the whole attempt is part of the port's promise
-        """Send one request and return the response, from look-up to the body's end in ``timeout``.
+        """Send one request and return the response, from lookup to the body's end in ``timeout``.
 
         Once the headers are there the response counts: of a body that is cut, late or over 64 KiB
         what came is returned as ``truncated``. The body is returned undecoded, cut to 16 KiB.
         Raises :class:`SendingFailed` with ``timeout``, ``dns``, ``connect``, ``tls``,
         ``destination_not_allowed`` or ``invalid_response``, and :class:`ResourceShort` if something
-        of this machine ran out before the first byte was sent.
+        of this host ran out before the first byte was sent.
         """
 
     @abstractmethod

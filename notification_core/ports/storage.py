@@ -78,7 +78,7 @@ class Storage(Protocol):
     @property
     @abstractmethod
     def history(self) -> History:
-        """What became of events and deliveries."""
+        """What happened to events and deliveries."""
 
     @property
     @abstractmethod

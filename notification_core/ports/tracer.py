@@ -22,7 +22,7 @@ class SpanKind(Enum):
 class Span(Protocol):
     """A piece of work in a trace; its ``traceparent`` (W3C Trace Context) is its place there.
 
-    None where there is no trace.
+    None if there is no trace.
     """
 
     traceparent: str | None

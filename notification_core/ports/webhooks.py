@@ -25,7 +25,7 @@ class WebhookStore(Protocol):
     """Keeps the webhooks of all environments, and counts their changes.
 
     The webhooks' revision grows, in the same transaction, with each webhook created, replaced,
-    disabled or deleted: what is remembered of webhooks holds for as long as it stands still.
+    disabled or deleted: what is remembered of webhooks holds until it changes.
     Statements are scoped to the environment; :meth:`environment_of`, :meth:`changes` and
     :meth:`snapshot` cannot be.
     """
@@ -44,7 +44,7 @@ class WebhookStore(Protocol):
 
     @abstractmethod
     async def add(self, webhook: Webhook, most: int, records: RequestRecords = ()) -> None:
-        """Store a new webhook; raise :class:`TooManyWebhooks` where there are ``most`` already.
+        """Store a new webhook; raise :class:`TooManyWebhooks` if there are ``most`` already.
 
         ``records`` is written with it, as :class:`IdempotencyStore` says.
         """

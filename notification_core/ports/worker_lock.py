@@ -11,7 +11,7 @@ class WorkerLock(Protocol):
 
     @abstractmethod
     async def acquire(self, worker: UUID) -> None:
-        """Take the lock of this worker, and let go of that of a former one.
+        """Take the lock of this worker, and let go of that of a previous one.
 
         Raises :class:`WorkerLockTaken` where it is held already, or where another worker
         dispatches and the storage lets one do so at a time; and :class:`StorageUnavailable`.
@@ -27,7 +27,7 @@ class WorkerLock(Protocol):
 
     @abstractmethod
     async def release(self) -> None:
-        """Give the lock back; does nothing where none is held."""
+        """Give the lock back; does nothing if none is held."""
 
     @abstractmethod
     async def dead(self) -> Collection[UUID]:

@@ -40,7 +40,7 @@ class ReplayDraft:
 
 
 class ReplayService:
-    """Has events delivered again.
+    """Has events redelivered.
 
     ``wake`` is called when there is something to claim, ``started`` when a replay is to begin.
     """
@@ -70,9 +70,9 @@ class ReplayService:
         delivery_id: UUID,
         make_records: RecordsOf[DeliveryView] | None = None,
     ) -> DeliveryView:
-        """Make one more delivery of an event to the same webhook, whatever became of the first.
+        """Make one more delivery of an event to the same webhook, whatever happened to the first.
 
-        It is tried again like any other. Raises :class:`DeliveryNotFound`,
+        It is retried like any other. Raises :class:`DeliveryNotFound`,
         :class:`WebhookDeleted`, :class:`WebhookDisabled`, :class:`EventGone`, and
         :class:`ResponseAlreadyStored` if the request whose response ``make_records`` makes has one.
         """

@@ -70,7 +70,7 @@ class SigningKeyService:
         return trusted_at(await self._stored(environment_id, make_records), self._clock.now())
 
     async def find_published(self, environment_id: UUID) -> Sequence[TrustedKey]:
-        """Return the same without making anything: nothing where the environment has no key."""
+        """Return the same without making anything: nothing if the environment has no key."""
         return trusted_at(await self._store.keys_of([environment_id]), self._clock.now())
 
     async def rotate(

@@ -129,7 +129,7 @@ def verify_standard_webhook(
     """Verify Standard Webhooks: ``v1a`` is Ed25519 over ``id.timestamp.body``, ``v1`` HMAC-SHA256.
 
     ``headers`` are all headers of the request, in any case. One entry that matches is enough, a
-    ``v1a`` of a public key, or a ``v1`` of a ``whsec_…`` among the keys; others are passed over.
+    ``v1a`` of a public key, or a ``v1`` of a ``whsec_…`` among the keys; others are skipped.
     """
     keys, secrets = _sorted_by_kind(public_keys)
     _check_aware(now)

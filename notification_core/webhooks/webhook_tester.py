@@ -1,6 +1,6 @@
 """Trying a webhook out: the example of an event type is sent to it now, once.
 
-The request is like any other: signed, logged, bounded in time. But it is not tried again, and
+The request is like any other: signed, logged, bounded in time. But it is not retried, and
 whatever is answered says nothing about the webhook's deliveries: it never disables it.
 """
 
@@ -70,7 +70,7 @@ class WebhookTester:
 
         A webhook that is disabled is sent to as well. Once begun it runs to its end even if the
         caller is cancelled, and the request whose response ``make_records`` makes never sends
-        another one, whatever becomes of this. Raises :class:`WebhookNotFound`,
+        another one, whatever happens to this. Raises :class:`WebhookNotFound`,
         :class:`InvalidInput` if there is no such event type, :class:`TooManyWebhookTests`,
         :class:`StorageUnavailable`, and :class:`ResponseAlreadyStored` if that request has
         begun or has a response.

@@ -264,7 +264,7 @@ def _errors(
 
 
 def _media_type(headers: Headers) -> str:
-    """Return the media type without its parameters, in lower case; empty where none is said."""
+    """Return the media type without its parameters, in lower case; empty if none is said."""
     for name, value in headers:
         if name.lower() == "content-type" and value is not None:
             return value.decode(errors="replace").partition(";")[0].strip().lower()

@@ -104,8 +104,8 @@ def read_event(  # noqa: PLR0913 - a message, and what it may leave out
 
     ``environment_id`` is where it happened; with None, the message itself must say it. An event
     without ``event_id`` gets one from ``make_event_id``, one without ``occurred_at`` happened
-    ``now``, and an ``occurred_at`` without an offset is taken in ``zone``. ``where`` is its place
-    in a batch, such as ``[3]``. Raises :class:`InvalidEvent`, and :class:`TooLarge` beyond 1 MiB.
+    ``now``, and an ``occurred_at`` without an offset is in ``zone``. ``where`` is its place in a
+    batch, such as ``[3]``. Raises :class:`InvalidEvent`, and :class:`TooLarge` beyond 1 MiB.
     """
     message = message.strip(_WHITESPACE)
     if len(message) > MAX_EVENT_BYTES:

@@ -1,4 +1,4 @@
-"""JSON (RFC 8259) by its strictest reading: the standard library's scanner, held to the letter."""
+"""JSON (RFC 8259) by its strictest reading: the standard library's scanner, applied strictly."""
 
 import codecs
 import json

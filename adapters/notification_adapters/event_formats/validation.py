@@ -24,7 +24,7 @@ MAX_DETAILS = 100
 
 
 def instant(text: str, zone: tzinfo) -> datetime:
-    """Return an instant of RFC 3339 in UTC; without an offset it is taken in ``zone``.
+    """Return an instant of RFC 3339 in UTC; without an offset it is taken as in ``zone``.
 
     Raises ``ValueError`` where the text is no such instant, or lies outside of what UTC can say.
     """

@@ -45,13 +45,13 @@ def system_trust() -> ssl.SSLContext:
 
 
 def trust_in(authorities: Path) -> ssl.SSLContext:
-    """Return the same with the certificates of a PEM file in the place of the system's.
+    """Return the same with the certificates of a PEM file instead of the system's.
 
     Raises ``OSError`` if it cannot be read, or holds no certificate.
     """
     with authorities.open("rb") as file:
         if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8:
-            # OpenSSL would pass over the first certificate without a word.
+            # OpenSSL would skip the first certificate without a word.
             raise OSError("it begins with a byte order mark: save it without")
     return _modern(ssl.create_default_context(cafile=authorities))
 

@@ -21,7 +21,7 @@ from notification_core.model.destinations import (
 )
 
 CACHED_FOR = timedelta(seconds=5)
-"""How long an answer is used again; the name service's own TTLs may be longer."""
+"""How long an answer is used again; the DNS's own TTLs may be longer."""
 
 MAX_CACHED = 4096
 
@@ -112,7 +112,7 @@ class _CachedAnswer:
 class GuardedResolver:
     """Looks a name up once at a time, and refuses it whole if one of its addresses is denied.
 
-    A look-up that a request no longer waits for goes on for those that do.
+    A lookup that a request no longer waits for goes on for those that do.
     """
 
     def __init__(self, policy: DestinationPolicy, names: NameService) -> None:
@@ -137,7 +137,7 @@ class GuardedResolver:
         return await asyncio.shield(lookup)
 
     async def close(self) -> None:
-        """End the look-ups that go on."""
+        """End the lookups that go on."""
         for lookup in self._running.values():
             lookup.cancel()
         await asyncio.gather(*self._running.values(), return_exceptions=True)
@@ -155,7 +155,7 @@ class GuardedResolver:
 
     async def _look_up(self, name: str) -> Sequence[str]:
         if name == "localhost" or name.endswith(".localhost"):
-            # RFC 6761, section 6.3: these names never leave the machine.
+            # RFC 6761, section 6.3: these names never leave the host.
             allowed = [
                 address
                 for address in _LOOPBACK

@@ -1,4 +1,4 @@
-"""What this machine lacks when a connection cannot be made: no fault of the receiver.
+"""What this host lacks when a connection cannot be made: no fault of the receiver.
 
 An error of one address says little once several were tried (happy eyeballs, RFC 8305), since their
 errors are merged. So each socket notes what it lacked for the request that it was opened for.
@@ -29,7 +29,7 @@ _noted: ContextVar[list[Resource]] = ContextVar("noted")
 
 
 def shortage_of(error: OSError) -> Resource | None:
-    """Return what an error says that this machine lacks; None if it says nothing of the kind."""
+    """Return what an error says that this host lacks; None if it says nothing of the kind."""
     return None if error.errno is None else _RESOURCES.get(error.errno)
 
 
@@ -67,7 +67,7 @@ def is_last(descriptor: int) -> bool:
 
 
 def outgoing_socket(family: int, kind: int, protocol: int) -> socket.socket:
-    """Open a socket to a receiver, which notes what this machine lacks for it."""
+    """Open a socket to a receiver, which notes what this host lacks for it."""
     try:
         opened = _OutgoingSocket(family, kind, protocol)
     except OSError as error:
@@ -92,7 +92,7 @@ class _OutgoingSocket(socket.socket):
 
 
 def exhausted() -> Resource | None:
-    """Return what this machine lacks for one more socket now, None where it lacks nothing."""
+    """Return what this host lacks for one more socket now, None where it lacks nothing."""
     try:
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()
     except OSError as error:
@@ -107,7 +107,7 @@ def _note(lacking: Resource | None) -> None:
 
 
 def _has_route(family: int, address: Any) -> bool:
-    """Tell whether the machine has an address to send from; a datagram socket sends nothing yet."""
+    """Tell whether the host has an address to send from; a datagram socket sends nothing yet."""
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect(address)

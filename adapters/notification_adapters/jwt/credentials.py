@@ -1,4 +1,4 @@
-"""Telling who calls by a JSON Web Token; what is accepted stands in the configuration alone.
+"""Telling the caller by a JSON Web Token; what is accepted stands in the configuration alone.
 
 After RFC 8725 (best current practices): the algorithms are a list of ours and asymmetric, a key is
 good for its own algorithm only, issuer, audience and expiry are required, and a token that is

@@ -1,4 +1,4 @@
-"""The published keys of an issuer (RFC 7517): read over HTTP, kept, and read anew in time.
+"""The published keys of an issuer (RFC 7517): read over HTTP, kept, and read again in time.
 
 Only the configuration says where they are, and whoever sends a token can make us read them no
 more often than once in a while: by a key that is not known.
@@ -18,7 +18,7 @@ from notification_core.errors import CredentialRefused, IssuerUnavailable
 from notification_core.ports.clock import Clock
 
 FRESH_FOR = timedelta(minutes=5)
-"""How long the keys are believed without reading them anew."""
+"""How long the keys are believed without reading them again."""
 
 KEPT_FOR = timedelta(hours=1)
 """How long they are believed while the issuer does not answer."""
@@ -67,7 +67,7 @@ class KeySet:
     async def key(self, kid: str | None, algorithm: str) -> PyJWK:
         """Return the key of this id, for this algorithm and no other.
 
-        A token without an id of a key means the one that there is, where there is only one.
+        A token without an id of a key means the one that there is, if there is only one.
         Raises :class:`CredentialRefused`, and :class:`IssuerUnavailable`.
         """
         if kid not in self._published or self._age() >= FRESH_FOR.total_seconds():

@@ -23,8 +23,8 @@ async def started(
     """Have a client of the driver started for the length of the block.
 
     Raises :class:`BrokersUnavailable` where it cannot be started. The driver's own stop waits
-    for brokers that are away, and for the other members of a group that is just forming: after
-    some time it is given up, and what it has not come to is closed by the ``leftovers``.
+    for brokers that are unavailable, and for the other members of a group that is just forming:
+    after some time it is given up, and what it has not come to is closed by the ``leftovers``.
     """
     try:
         await _connect(start)

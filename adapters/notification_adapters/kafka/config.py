@@ -17,7 +17,7 @@ GROUP = "notification-management"
 MIB = 1024 * 1024
 REQUEST_TIMEOUT = timedelta(seconds=40)
 RETRY_BACKOFF = timedelta(seconds=1)
-"""At the driver's own 100 ms it writes 80 error lines a second while brokers are away."""
+"""At the driver's own 100 ms it writes 80 error lines a second while brokers are unavailable."""
 
 
 class SecurityProtocol(StrEnum):
@@ -51,7 +51,7 @@ class SaslMechanism(StrEnum):
 class SaslCredentials:
     """What a connection is made with.
 
-    ``ca`` is who is trusted, where that is not whom the machine trusts; ``certificate`` and
+    ``ca`` is who is trusted, where that is not whom the host trusts; ``certificate`` and
     ``key`` are the client's own, for brokers that ask for them. All three are PEM files.
     """
 

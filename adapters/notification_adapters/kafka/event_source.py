@@ -1,4 +1,4 @@
-"""The event source on Kafka: a member of the consumer group, begun anew whenever it fails."""
+"""The event source on Kafka: a member of the consumer group, restarted whenever it fails."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence

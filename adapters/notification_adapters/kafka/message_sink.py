@@ -1,4 +1,4 @@
-"""Sending messages to topics, with a producer that is made anew after any error."""
+"""Sending messages to topics, with a producer that is recreated after any error."""
 
 import asyncio
 from collections.abc import Sequence

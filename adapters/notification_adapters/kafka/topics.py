@@ -103,7 +103,7 @@ async def begin_at_end(brokers: Brokers, topics: Topics, group: str) -> None:
     """Commit the end of all partitions for a group that has committed nothing at all.
 
     The driver's own ``latest`` would do so for each partition that is new, and whenever an offset
-    is gone: it would pass over messages that came while nobody looked.
+    is gone: it would skip messages that came while nobody looked.
     """
     try:
         async with asyncio.timeout(_TIMEOUT_SECONDS):

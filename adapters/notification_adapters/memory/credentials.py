@@ -1,4 +1,4 @@
-"""Credentials in memory: who calls stands in a table."""
+"""Credentials in memory: the caller stands in a table."""
 
 from collections.abc import Mapping
 

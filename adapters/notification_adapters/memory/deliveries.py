@@ -93,7 +93,7 @@ class MemoryDeliveryStore(DeliveryStore):
         interruption_delay: timedelta,
         breaker: CircuitBreaker = NO_BREAKER,
     ) -> Sequence[Fence]:
-        """Log attempts that ended and write what becomes of their deliveries."""
+        """Log attempts that ended and write what happens to their deliveries."""
         fenced, changed, waiting = [], [], []
         async with self._state.writing:
             revision = self._state.webhooks_revision

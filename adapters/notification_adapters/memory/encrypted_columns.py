@@ -1,4 +1,4 @@
-"""Secrets of a storage in memory: in clear, so that there is nothing to encrypt anew."""
+"""Secrets of a storage in memory: in clear, so that there is nothing to encrypt again."""
 
 from collections.abc import AsyncIterator
 

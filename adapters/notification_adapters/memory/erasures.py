@@ -70,7 +70,7 @@ class MemoryErasureStore(ErasureStore):
             return ErasedBatch(erased, is_last=False)
 
     def _erase(self, environment_id: UUID, limit: int) -> int | None:
-        """Delete the first of what there is; None where there is nothing left."""
+        """Delete the first of what there is; None if there is nothing left."""
         busy = {
             delivery.event_key for delivery in self._deliveries(environment_id) if delivery.worker
         }

@@ -1,4 +1,4 @@
-"""The responses to requests that may be sent again, in memory."""
+"""The responses to requests that may be sent once more, in memory."""
 
 from datetime import datetime
 from itertools import islice

@@ -86,7 +86,7 @@ class MemoryIngest(IngestTransaction):
         self._records.append(records)
 
     async def add_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
-        """Store messages that are no events, those that are new."""
+        """Store messages that are not events, those that are new."""
         stored = self._state.dead_letters.values()
         identities = {identity_of(letter.dead_letter.message) for letter in stored}
         self._dead_letters += [

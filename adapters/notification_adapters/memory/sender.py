@@ -25,7 +25,7 @@ With :class:`ResourceShort` no request is sent.
 
 
 class ScriptedSender(HttpSender):
-    """Gives the scripted responses, 200 where there is no script, and remembers the requests.
+    """Gives the scripted responses, 200 if there is no script, and remembers the requests.
 
     The last response of a script is given for ever.
     """

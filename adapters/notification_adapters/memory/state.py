@@ -132,7 +132,7 @@ class StoredDelivery:
         self.worker = self.leased_until = None
 
     def end_attempt(self, transition: Transition) -> None:
-        """Take it from its worker, and apply what becomes of it."""
+        """Take it from its worker, and apply what happens to it."""
         self.release()
         self.failures, self.interruptions = transition.failures, transition.interruptions
         if transition.state is not None:

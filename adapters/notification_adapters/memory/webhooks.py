@@ -167,7 +167,7 @@ def snapshot(state: MemoryState, webhook_ids: Collection[UUID]) -> Snapshot:
 def disable(
     state: MemoryState, webhook_id: UUID, version: int, reason: DisabledReason, now: datetime
 ) -> bool:
-    """Disable a webhook for good if it still has this version; tell whether it had."""
+    """Disable a webhook permanently if it still has this version; tell whether it had."""
     webhook = state.webhooks[webhook_id]
     if webhook.deleted_at or webhook.version != version:
         return False

@@ -43,7 +43,7 @@ class MemoryWorkerLock(WorkerLock):
         self._lost.set()
 
     async def release(self) -> None:
-        """Give the lock back; does nothing where none is held."""
+        """Give the lock back; does nothing if none is held."""
         if self._worker is not None:
             self._holder.worker = self._worker = None
 

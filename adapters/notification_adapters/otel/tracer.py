@@ -38,7 +38,7 @@ class OpenTelemetrySpan(Span):
 
 
 class OpenTelemetryTracer(Tracer):
-    """Records spans with a provider's tracer; what becomes of them is the provider's matter.
+    """Records spans with a provider's tracer; what happens to them is the provider's matter.
 
     A host that embeds this passes the provider that it has.
     """

@@ -111,7 +111,7 @@ class OverdueAttempt(NamedTuple):
 
 
 class DeliveryUpdate(NamedTuple):
-    """What becomes of a delivery after an attempt; it loses its worker in any case.
+    """What happens to a delivery after an attempt; it loses its worker in any case.
 
     ``state`` is None where the delivery had ended before: then it stays as it is.
     """
@@ -267,7 +267,7 @@ class Dialect(LineStatements, Protocol):
     ) -> Sequence[DueRow]:
         """Return the first due deliveries of each webhook, at most ``share`` of one, in order.
 
-        They are locked where the engine locks rows; those that others hold are passed over.
+        They are locked where the engine locks rows; those that others hold are skipped.
         """
 
     @abstractmethod
@@ -310,7 +310,7 @@ class Dialect(LineStatements, Protocol):
     async def update_deliveries(
         self, connection: AsyncConnection, updates: Sequence[DeliveryUpdate]
     ) -> None:
-        """Write what becomes of deliveries after their attempts."""
+        """Write what happens to deliveries after their attempts."""
 
     @abstractmethod
     async def release(
@@ -360,7 +360,7 @@ class Dialect(LineStatements, Protocol):
     ) -> Sequence[CancelledDelivery]:
         """Return (and lock) waiting deliveries of these webhooks that can no longer be sent.
 
-        What :meth:`DeliveryStore.cancel_unsendable` says is judged by the webhooks as of now.
+        What :meth:`DeliveryStore.cancel_unsendable` says is checked by the webhooks as of now.
         """
 
     @abstractmethod

@@ -56,7 +56,7 @@ webhooks = sa.Table(
     # A JSON array of event types, sorted.
     sa.Column("events", sa.Text, nullable=False),
     sa.Column("description", sa.Text),
-    # A JSON object of names and values, encrypted as a whole; none where there are no headers.
+    # A JSON object of names and values, encrypted as a whole; none if there are no headers.
     sa.Column("custom_headers", sa.Text),
     sa.Column("disabled_until", Instant),
     sa.Column("disabled_reason", sa.Text),
@@ -119,7 +119,7 @@ deliveries = sa.Table(
     sa.Column("ordering_key", KEY_TEXT),
     sa.Column("position", sa.BigInteger),
     # There is no index on due_at alone: the planner would take it for a claim, and walk through
-    # the million rows of a webhook that is passed over. Of those that are due at once the one
+    # the million rows of a webhook that is skipped. Of those that are due at once the one
     # made first is first; event_stored_at lets settle() compare the age of a queue's events inside
     # the index.
     sa.Index(
@@ -131,7 +131,7 @@ deliveries = sa.Table(
         sqlite_where=WAITING,
         postgresql_where=WAITING,
     ),
-    # For looking back: what a webhook was sent, and what became of an event.
+    # For looking back: what a webhook was sent, and what happened to an event.
     sa.Index("deliveries_webhook", "webhook_id", "delivery_id"),
     sa.Index("deliveries_event", "event_id", "environment_id"),
     sa.Index(

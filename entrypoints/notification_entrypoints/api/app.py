@@ -21,7 +21,7 @@ def api_app(
 ) -> web.Application:
     """Return the HTTP API; mount it with an empty prefix where the host gives its own.
 
-    ``callers`` tells who calls; without it, it is made here as the settings say.
+    ``callers`` names the caller; without it, it is made here as the settings say.
     """
     settings, storage = application.settings, application.storage
     document = load_document(settings.tz)

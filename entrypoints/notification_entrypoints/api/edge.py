@@ -66,8 +66,8 @@ class OriginPolicy:
     """Which requests of browsers and proxies are taken, and what responses say to them.
 
     ``proxies`` are believed where they say whom they speak for. ``origins`` are those of pages
-    that may call from a browser, or ``*``. An ``open`` API asks nobody who calls; one that is
-    ``local`` is for this machine alone.
+    that may call from a browser, or ``*``. An ``open`` API has authentication disabled; one that is
+    ``local`` is for this host alone.
     """
 
     proxies: Sequence[Network] = ()
@@ -78,8 +78,8 @@ class OriginPolicy:
     def check(self, request: web.Request) -> None:
         """Refuse what a page of the web sends behind the back of whoever looks at it.
 
-        Where callers must have a credential, a page does not have it. Where nobody is asked, a
-        page could point a name of its own at this machine, or have a form sent here.
+        Where callers must have a credential, a page does not have it. If authentication is
+        disabled, a page could point a name of its own at this host, or have a form sent here.
         """
         if not self.open:
             return
@@ -144,7 +144,7 @@ class OriginPolicy:
 
 @lru_cache(maxsize=64)
 def _is_local(host: str) -> bool:
-    """Tell whether a request was sent to this machine by a name that nobody can point here."""
+    """Tell whether a request was sent to this host by a name that nobody can point here."""
     try:
         return is_loopback(urlsplit(f"//{host}").hostname or "")
     except ValueError:

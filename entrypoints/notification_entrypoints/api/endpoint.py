@@ -152,7 +152,7 @@ class Endpoint:
     async def _read(
         self, request: web.Request, limit: asyncio.Timeout, longest: float, share: BodyShare
     ) -> ApiCall:
-        """Check who calls, and where, and then what: no body is read of somebody who may not."""
+        """Check the caller, and where, and then what: no body is read of somebody who may not."""
         operation, handler = self.operation, self.handler
         caller = await self.access.admit(request, operation.rule)
         accept = request.headers.get(hdrs.ACCEPT, "*/*")

@@ -27,7 +27,7 @@ class Paging:
 
     A cursor is the place where a page begins, sealed under ``key`` together with the list that
     it is of: its route, what the path names, its filters. So one that was made up, cut, or taken
-    from another list is refused, where it would else give a page that nobody asked for. It hides
+    from another list is refused, where it would else give a page that was not asked for. It hides
     nothing: the place is that of the last row that was shown.
     """
 
@@ -48,7 +48,7 @@ class Paging:
         return None if place is None else _EVENT_PLACE.decode(place)
 
     def respond(self, call: ApiCall, body: bytes, after: UUID | EventPlace | None) -> web.Response:
-        """Return a page, with a link to the one after it where there is one."""
+        """Return a page, with a link to the one after it if there is one."""
         response = json_response(body)
         if after is not None:
             place = after.bytes if isinstance(after, UUID) else msgspec.msgpack.encode(after)

@@ -221,7 +221,7 @@ def _portal_sessions(runtime: Runtime, environments: Environments) -> PortalSess
 
 
 def data_validation(settings: Settings, history: History, metrics: Metrics) -> DataValidation:
-    """Return what becomes of events whose data does not fit, as the settings say."""
+    """Return what happens to events whose data does not fit, as the settings say."""
     return DataValidation(
         DataSchemas(settings.event.catalogue),
         history,

@@ -1,6 +1,6 @@
 """Which storage stands behind ``DB_URI``: a file of SQLite, or a PostgreSQL server.
 
-What is for a server is imported where there is one, and so is its driver: a thirtieth of a start.
+What is for a server is imported if there is one, and so is its driver: a thirtieth of a start.
 """
 
 from collections.abc import AsyncIterator
@@ -64,7 +64,7 @@ async def time_of(settings: Settings) -> datetime:
 
 
 async def migration_sql(settings: Settings) -> str:
-    """Return the statements that :func:`migrate` would run now; empty where it would do nothing."""
+    """Return the statements that :func:`migrate` would run now; empty if it would do nothing."""
     async with _database(settings) as database:
         return await schema.migration_sql(database)
 

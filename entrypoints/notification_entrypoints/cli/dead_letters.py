@@ -1,4 +1,4 @@
-"""``dead-letters``: messages that were no events, read from the database itself.
+"""``dead-letters``: messages that were not events, read from the database itself.
 
 The API has no route for them: they belong to no environment, since nobody could read whose they
 are, so that no caller's key could open them.
@@ -32,7 +32,7 @@ _MOST_SHOWN = 100_000
 
 @click.group("dead-letters")
 def command() -> None:
-    """Look at messages from Kafka that were no events, and try them again.
+    """Look at messages from Kafka that were not events, and try them again.
 
     They are read from the database (DB_URI, DB_ENCRYPTION_SECRET), also while servers run.
     """

@@ -1,4 +1,4 @@
-"""``events``: what a webhook can subscribe to, what was published, and what became of it."""
+"""``events``: what a webhook can subscribe to, what was published, and what happened to it."""
 
 from shlex import quote as quoted
 from urllib.parse import quote

@@ -1,6 +1,6 @@
 """``logs``: the attempts of a webhook, the latest ones or as they are made.
 
-They are read page by page, and followed without a double or a gap.
+They are read page by page, and followed without a duplicate or a gap.
 """
 
 import asyncio

@@ -270,7 +270,7 @@ def _progress(size: int | None) -> Iterator[Callable[[int, int], None]]:
 
 
 def read_lines(file: BinaryIO, name: str, make_event_id: Callable[[], str]) -> Iterator[Line]:
-    """Read the events of a file; empty lines are passed over.
+    """Read the events of a file; empty lines are skipped.
 
     Raises :class:`InvalidEvent` and :class:`TooLarge`, which name the file and the line.
     """

@@ -1,4 +1,4 @@
-"""``rekey``: everything that is encrypted, encrypted anew under the present secret."""
+"""``rekey``: everything that is encrypted, re-encrypted under the present secret."""
 
 import os
 import time
@@ -21,9 +21,9 @@ _SECONDS_BETWEEN_LINES = 5.0
 @data_option
 @asynchronous
 async def command(data: Path | None) -> None:
-    """Encrypt signing keys, custom headers and kept responses anew under DB_ENCRYPTION_SECRET.
+    """Encrypt signing keys, custom headers and kept responses again under DB_ENCRYPTION_SECRET.
 
-    The former secrets are read from DB_ENCRYPTION_PREVIOUS_SECRETS; once this is done they may be
+    The previous secrets are read from DB_ENCRYPTION_PREVIOUS_SECRETS; once this is done they may be
     forgotten. Servers may run meanwhile, if each has been started with both. Where it is
     interrupted, run it again.
     """

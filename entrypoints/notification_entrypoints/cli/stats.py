@@ -126,7 +126,7 @@ def _rows(statistics: _Statistics) -> Iterator[Row]:
 
 
 def sparkline(values: _Values, together: Callable[[Sequence[float]], float]) -> str:
-    """Return a mark for each value, the higher the more; a blank where there is none.
+    """Return a mark for each value, the higher the more; a blank if there is none.
 
     More values than there is room for are put ``together``, neighbours with neighbours.
     """

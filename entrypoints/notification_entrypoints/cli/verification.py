@@ -131,7 +131,7 @@ async def published_keys(client: ApiClient, environment_id: UUID) -> PublishedKe
 
 
 def envelope_of(body: bytes) -> Envelope | None:
-    """Return what an event's body says about itself; None for what is no event."""
+    """Return what an event's body says about itself; None for what is not an event."""
     try:
         return _ENVELOPE.decode(body)
     except (ValueError, RecursionError):
@@ -139,7 +139,7 @@ def envelope_of(body: bytes) -> Envelope | None:
 
 
 def single(headers: Headers, name: str) -> str | None:
-    """Return the value of a header; raise :class:`InvalidSignature` where there are several."""
+    """Return the value of a header; raise :class:`InvalidSignature` if there are several."""
     values = headers.getall(name, [])
     if len(values) > 1:
         raise InvalidSignature(f"The header {name} is there more than once.")

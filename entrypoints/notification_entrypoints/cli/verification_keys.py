@@ -49,7 +49,7 @@ def rotate(environment: UUID, api: Api, *, emergency: bool, yes: bool, as_json: 
     """Make a new key: it is published at once, and signs an hour later.
 
     The one before it is trusted for a day after that. With --emergency the new key signs at once,
-    and no other is trusted after a minute: receivers must read the keys anew right away.
+    and no other is trusted after a minute: receivers must read the keys again right away.
     """
     if emergency and not yes:
         confirm(

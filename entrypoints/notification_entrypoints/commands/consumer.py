@@ -21,7 +21,7 @@ def run(environ: Mapping[str, str], workers: int = 1) -> None:
     """Consume until SIGINT or SIGTERM, in so many processes.
 
     Raises :class:`NotificationError` where it cannot start; the message says what would help.
-    Brokers that are away are waited for.
+    Brokers that are unavailable are waited for.
     """
     run_command(COMMAND, environ, workers)
 

@@ -61,10 +61,10 @@ def _embedded_uri(folder: Path) -> str:
 
 
 def _is_private(environ: Mapping[str, str]) -> bool:
-    """Tell whether every caller of the API is a program of this machine that needs no credential.
+    """Tell whether every caller of the API is a program of this host that needs no credential.
 
     Only such callers may have requests sent to loopback, where the ops server and other services
-    of the machine listen: they can reach these anyway.
+    of the host listen: they can reach these anyway.
     """
     host = environ.get("API_SERVER_HOST", environ.get("POD_IP", "127.0.0.1"))
     authentication = environ.get("API_AUTH", Authentication.NONE).strip()

@@ -55,7 +55,7 @@ class JwtAlgorithm(StrEnum):
 
 
 class EventValidation(StrEnum):
-    """What becomes of events whose data does not fit the schema of their type."""
+    """What happens to events whose data does not fit the schema of their type."""
 
     COUNT = "count"
     REJECT = "reject"
@@ -70,7 +70,7 @@ class Sender(StrEnum):
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach a server that listens on ``host``."""
+    """Tell whether only this host can reach a server that listens on ``host``."""
     try:
         address = ip_address(host)
     except ValueError:

@@ -64,7 +64,7 @@ def describe(
 
 @frozen
 class UnknownVariable:
-    """A variable that is set and is no setting; ``nearest`` is the one that may be meant."""
+    """A variable that is set and is not a setting; ``nearest`` is the one that may be meant."""
 
     name: str
     nearest: str | None

@@ -19,7 +19,7 @@ from notification_core.model.custom_headers import MASK
 from notification_entrypoints.observability.log_output import LogOutput
 
 UNAVAILABLE = "notification_entrypoints.api.unavailable"
-"""The logger that says, once in a while, why requests are answered with 503."""
+"""The logger that says, once in a while, why requests get a 503."""
 
 _TALKATIVE = ("aiokafka", "opentelemetry", UNAVAILABLE)
 _SELDOM_SECONDS = 20.0
@@ -61,9 +61,9 @@ def configure_logging(
 class _Seldom(logging.Filter):
     """Lets loggers that begin so say the same thing, for the same cause, once in a while.
 
-    While brokers are away, Kafka's client writes several lines a second, all alike; while the
-    storage is, each request is one that could not be served; while a collector is, each batch of
-    spans is one that could not be sent.
+    While brokers are unavailable, Kafka's client writes several lines a second, all alike;
+    while the storage is, each request is one that could not be served; while a collector is,
+    each batch of spans is one that could not be sent.
     """
 
     def __init__(self, *prefixes: str) -> None:

@@ -50,7 +50,7 @@ _MEASURED_SECONDS = 10.0
 """How old the backlog in the metrics may be: many may read them, and often."""
 
 UNREACHABLE = StorageUnavailable, KeyServiceUnavailable
-"""What keeps a process from starting, and may pass: all else is wrong until somebody mends it."""
+"""What keeps a process from starting, and may pass: all else is wrong until somebody fixes it."""
 
 _START_PAUSE = 1.0
 _NONE: Mapping[str, Check] = MappingProxyType({})

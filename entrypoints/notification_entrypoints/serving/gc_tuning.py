@@ -21,7 +21,7 @@ def import_without_gc() -> Iterator[None]:
 
 
 def collect_rarely() -> None:
-    """Keep the garbage collector from looking at what lives long, and at each batch anew.
+    """Keep the garbage collector from looking at what lives long, and at each batch again.
 
     Deliveries are many small values without cycles, which die by their reference counts: at the
     default threshold the collector's walks cost a tenth of all deliveries per second.

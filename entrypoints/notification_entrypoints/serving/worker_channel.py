@@ -18,7 +18,7 @@ from notification_core.errors import NotificationError
 
 
 class WorkerRefused(NotificationError):
-    """A worker cannot start, and another one in its place could not either, for a reason."""
+    """A worker cannot start, and another one could not either, for a reason."""
 
     def __init__(self, reason: str, exit_code: int) -> None:
         super().__init__(reason)

@@ -267,7 +267,7 @@ def test_a_webhook_may_have_what_is_known_and_what_it_has(
     catalogue = a_catalogue(*known)
     refused = set(wanted) - set(known) - set(stored)
     errors = list(catalogue.subscription_errors(wanted, stored))
-    said = {match[1] for error in errors if (match := re.search("no event '(.)'", error.message))}
+    said = {match[1] for error in errors if (match := re.search("type '(.)'", error.message))}
     assert said == refused
     assert bool(errors) == bool(refused or not wanted)
     assert catalogue.unknown(wanted) == sorted(set(wanted) - set(known))

@@ -1,4 +1,4 @@
-"""Reading the body of a response: raw, to a limit, and whatever becomes of the connection."""
+"""Reading the body of a response: raw, to a limit, and whatever happens to the connection."""
 
 import asyncio
 from collections.abc import Iterator

@@ -104,7 +104,7 @@ class PooledRequest(ClientRequest):
 
 
 class _Resolver(AbstractResolver):
-    """Our look-ups as aiohttp asks for them."""
+    """Our lookups as aiohttp asks for them."""
 
     def __init__(self, resolver: GuardedResolver) -> None:
         self._resolver = resolver

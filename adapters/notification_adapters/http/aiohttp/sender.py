@@ -48,7 +48,7 @@ class AiohttpSender(HttpSender):
     """Sends with a pool of HTTP/1.1 connections; to be made where an event loop runs.
 
     ``ssl_context`` takes the place of the system's store of certificates, ``names`` that of the
-    system's name servers. Where there is a ``proxy``, nothing else is connected to: the policy
+    system's name servers. With a ``proxy``, nothing else is connected to: the policy
     checks URLs, and which addresses names lead to is the proxy's business.
     """
 
@@ -96,7 +96,7 @@ class AiohttpSender(HttpSender):
         return received(response.status, response.raw_headers, bytes(body), complete=complete)
 
     async def close(self) -> None:
-        """Close idle connections, and end look-ups that nobody waits for."""
+        """Close idle connections, and end lookups that nobody waits for."""
         await self._session.close()
         await self._resolver.close()
 

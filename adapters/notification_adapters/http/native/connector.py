@@ -29,7 +29,7 @@ class Connector:
     async def connect(self, origin: HttpOrigin) -> HttpConnection:
         """Return a new connection.
 
-        Raises :class:`SendingFailed`, and :class:`ResourceShort` if this machine lacks something.
+        Raises :class:`SendingFailed`, and :class:`ResourceShort` if this host lacks something.
         """
         with _translated_errors(), raising_shortages():
             is_encrypted = origin.scheme == "https"

@@ -13,7 +13,7 @@ MAX_IDLE = 512
 """As many as there are requests in flight by default.
 
 An origin has no bound of its own: where many webhooks lead to one, connections that were kept
-below what is in flight would be opened anew over and over.
+below what is in flight would be opened again and again.
 """
 
 _IDLE = IDLE.total_seconds()
@@ -59,7 +59,7 @@ class ConnectionPool:
 
         Its request is ended at the ``deadline``, by the loop's clock. Without a ``key`` the
         connection is a new one. Raises ``TimeoutError``, :class:`SendingFailed`, and
-        :class:`ResourceShort` if this machine lacks something.
+        :class:`ResourceShort` if this host lacks something.
         """
         connection = None
         if key is not None:

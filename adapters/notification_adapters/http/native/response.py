@@ -42,7 +42,7 @@ class ResponseReader:
         self.start()
 
     def start(self) -> None:
-        """Begin a response anew."""
+        """Begin a response again."""
         self.ended = False
         self.reusable = False
         self.amid_head = False

@@ -104,7 +104,7 @@ class NativeSender(HttpSender):
         return outcome
 
     async def close(self) -> None:
-        """Close idle connections, and end look-ups that nobody waits for."""
+        """Close idle connections, and end lookups that nobody waits for."""
         self._pool.close()
         await self._resolver.close()
 

@@ -51,7 +51,7 @@ async def migrate(database: Database) -> str | None:
 
 
 async def migration_sql(database: Database) -> str:
-    """Return what :func:`migrate` would do as statements; empty where it would do nothing.
+    """Return what :func:`migrate` would do as statements; empty if it would do nothing.
 
     They are to run as one transaction. Raises as :func:`migrate` does.
     """

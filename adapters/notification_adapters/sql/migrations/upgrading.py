@@ -1,4 +1,4 @@
-"""Running the migrations by alembic, which is imported only where there is one to run."""
+"""Running the migrations by alembic, which is imported only if there is one to run."""
 
 import threading
 from io import StringIO

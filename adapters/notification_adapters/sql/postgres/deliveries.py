@@ -106,7 +106,7 @@ _STORE_TRACED: Final = _store_statement(", traceparent", ", $19::text[]")
 _STORE_WITH_SKIPS: Final = _store_statement(writer="$19")
 _STORE_TRACED_WITH_SKIPS: Final = _store_statement(", traceparent", ", $19::text[]", "$20")
 # In the order of the deliveries' ids, as all who end some: so that nobody waits in a ring. What is
-# of a webhook that is not healthy is left: its health is judged in the order of the results.
+# of a webhook that is not healthy is left: its health is checked in the order of the results.
 FINISH = f"""
 WITH ended AS (
   UPDATE deliveries AS d SET
@@ -200,7 +200,7 @@ class PostgresDeliveryStore(SqlDeliveryStore[PostgresDatabase]):
         interruption_delay: timedelta,
         breaker: CircuitBreaker = NO_BREAKER,
     ) -> Sequence[Fence]:
-        """Log attempts that ended and write what becomes of their deliveries.
+        """Log attempts that ended and write what happens to their deliveries.
 
         A few that succeeded, or are to be retried and say nothing of their receiver, take a single
         statement. What it leaves, since a fence does not hold, a delivery had ended or its webhook

@@ -53,7 +53,7 @@ class PostgresDialect(
         return await read(connection, statement, values)
 
     async def write(self, connection: AsyncConnection, *bound: Bound) -> None:
-        """Run statements as parts of one, each with its own placeholders behind the former ones."""
+        """Run statements as parts of one, each with its own placeholders behind the last ones."""
         parts: list[str] = []
         values: list[object] = []
         for statement, given in bound:

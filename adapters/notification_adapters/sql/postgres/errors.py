@@ -117,7 +117,7 @@ def map_begin_errors() -> Iterator[None]:
 
 
 def is_of_the_driver(error: BaseException) -> bool:
-    """Tell whether a connection on which this happened had better be opened anew."""
+    """Tell whether a connection on which this happened had better be opened again."""
     return isinstance(error, DRIVER_ERRORS) or isinstance(error.__cause__, DRIVER_ERRORS)
 
 
@@ -143,7 +143,7 @@ def _cause(error: OSError) -> str:
 
 
 def _without_state(error: BaseException | None) -> NotificationError | None:
-    """Judge what the server did not say: what happened on the way to it."""
+    """Check what the server did not say: what happened on the way to it."""
     for kind, sentence in _AWAY_WITHOUT_STATE:
         if isinstance(error, kind):
             return StorageUnavailable(sentence)

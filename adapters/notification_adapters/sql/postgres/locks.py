@@ -51,7 +51,7 @@ class LockSession:
         self.gone.set()
 
     async def open(self) -> None:
-        """Connect anew unless it is connected, and listen."""
+        """Connect again unless it is connected, and listen."""
         if not self.gone.is_set():
             return
         await self.close()
@@ -112,7 +112,7 @@ class SessionWorkerLock(WorkerLock):
         """Take the lock of this worker, beside those of all others."""
         if self._session.gone.is_set():
             self._worker = None
-            # What was missing before says nothing of a server that has been away.
+            # What was missing before says nothing of a server that was unreachable.
             self._missing = {}
         with map_errors():
             await self._session.open()
@@ -139,7 +139,7 @@ class SessionWorkerLock(WorkerLock):
         await self._session.gone.wait()
 
     async def release(self) -> None:
-        """Give the lock back; does nothing where none is held."""
+        """Give the lock back; does nothing if none is held."""
         worker, self._worker, self._former = self._worker, None, None
         if worker is not None and not self._session.gone.is_set():
             with suppress(Exception):  # a session that is gone has let go of its lock

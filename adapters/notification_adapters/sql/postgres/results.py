@@ -33,7 +33,7 @@ CROSS JOIN LATERAL (
   FOR UPDATE
 ) AS d
 """
-# The same as _HELD and _UPDATE in one statement, for what needs nothing of the row to be judged.
+# The same as _HELD and _UPDATE in one statement, for what needs nothing of the row to be checked.
 _SUCCEED = """
 UPDATE deliveries AS d SET
   worker = NULL,
@@ -145,7 +145,7 @@ class PostgresResultStatements(Dialect):
     async def update_deliveries(
         self, connection: AsyncConnection, updates: Sequence[DeliveryUpdate]
     ) -> None:
-        """Write what becomes of deliveries after their attempts."""
+        """Write what happens to deliveries after their attempts."""
         if updates:
             rows = [(*handle, *values) for handle, *values in updates]
             await run(connection, _UPDATE, *columns(rows, 8))

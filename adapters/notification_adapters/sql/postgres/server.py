@@ -43,7 +43,7 @@ _SETTINGS: Final = {
     "jit": "off",
     "default_transaction_isolation": "read committed",
     # What counts is how many rows are read, not where they lie: for fewer pages the planner would
-    # read the log of all webhooks by its time, and pass over others' rows to find one webhook's.
+    # read the log of all webhooks by its time, and skip others' rows to find one webhook's.
     "seq_page_cost": "0",
     "random_page_cost": "0",
 }
@@ -129,7 +129,7 @@ class Server:
 
     @property
     def begin_prefix(self) -> str:
-        """Return what each transaction sets for itself: nothing where the session keeps it."""
+        """Return what each transaction sets for itself: nothing if the session keeps it."""
         if self.prepared_statements:
             return ""
         settings = "".join(f"; SET LOCAL {name} = '{value}'" for name, value in _SETTINGS.items())

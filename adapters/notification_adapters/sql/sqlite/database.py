@@ -110,7 +110,7 @@ class SqliteDatabase(Database):
         """Return: a row is visible only once it has been synchronised to the disk."""
 
     async def check_commits(self) -> None:
-        """Return: a commit waits for this machine's disk alone."""
+        """Return: a commit waits for this host's disk alone."""
 
     @asynccontextmanager
     async def borrow(self, connection: AsyncConnection) -> AsyncGenerator[None]:
@@ -142,7 +142,7 @@ async def open_database(
     """Open an SQLite file; with ``create`` it is made where it is missing.
 
     Raises :class:`StorageUnusable` for what is no SQLite database, and
-    :class:`IncompatibleSchema` where there is no file and none is to be made.
+    :class:`IncompatibleSchema` if there is no file and none is to be made.
     """
     _check(path, create=create)
     _keep_private(path, create=create)

@@ -104,7 +104,7 @@ class SqliteDeliveryStore(SqlDeliveryStore[SqliteDatabase]):
         interruption_delay: timedelta,
         breaker: CircuitBreaker = NO_BREAKER,
     ) -> Sequence[Fence]:
-        """Log attempts that ended and write what becomes of their deliveries.
+        """Log attempts that ended and write what happens to their deliveries.
 
         If all have succeeded, their webhooks are healthy and nothing waits for them in line, that
         is one trip, without a look at the rows.

@@ -22,12 +22,12 @@ class SqliteDialect(
     SqliteStatisticsStatements,
     SqliteLineStatements,
 ):
-    """The statements of SQLite, which go by this machine's clock."""
+    """The statements of SQLite, which go by this host's clock."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
-    async def now(self, connection: AsyncConnection) -> datetime:  # noqa: ARG002 - the clock of SQLite is the machine's
+    async def now(self, connection: AsyncConnection) -> datetime:  # noqa: ARG002 - the clock of SQLite is the host's
         """Return the clock's time."""
         return self._clock.now()
 

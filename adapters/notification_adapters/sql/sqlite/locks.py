@@ -38,7 +38,7 @@ class FileWorkerLock(WorkerLock):
         await asyncio.Event().wait()
 
     async def release(self) -> None:
-        """Give the lock back; does nothing where none is held."""
+        """Give the lock back; does nothing if none is held."""
         descriptor, self._descriptor, self._worker = self._descriptor, None, None
         if descriptor is not None:
             os.close(descriptor)

@@ -81,7 +81,7 @@ class SqliteResultStatements(Dialect):
     async def update_deliveries(
         self, connection: AsyncConnection, updates: Sequence[DeliveryUpdate]
     ) -> None:
-        """Write what becomes of deliveries after their attempts."""
+        """Write what happens to deliveries after their attempts."""
         ended = [
             (
                 failures,

@@ -38,7 +38,7 @@ async def open_sqlite(
 
 
 async def migrate_sqlite(path: Path, cipher: Cipher) -> str | None:
-    """Make an SQLite file where there is none, and bring its schema to this version's.
+    """Make an SQLite file if there is none, and bring its schema to this version's.
 
     Returns the schema that it had, None if it was empty. Raises as :func:`open_sqlite` does.
     """

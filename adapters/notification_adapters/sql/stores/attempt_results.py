@@ -1,4 +1,4 @@
-"""Attempts as they are logged, with what becomes of their deliveries."""
+"""Attempts as they are logged, with what happens to their deliveries."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from notification_core.model.delivery_transitions import (
 
 
 class LoggedAttempt(NamedTuple):
-    """An attempt as it is logged, and what becomes of its delivery, which was stored then."""
+    """An attempt as it is logged, and what happens to its delivery, which was stored then."""
 
     attempt: Attempt
     update: DeliveryUpdate
@@ -44,7 +44,7 @@ def logged_result(
     *,
     waits: bool,
 ) -> LoggedAttempt:
-    """Return what becomes of a delivery after the attempt of which a worker brings the result."""
+    """Return what happens to a delivery after the attempt of which a worker brings the result."""
     transition = after_attempt(result, held, now, interruption_delay, waits=waits)
     return _logged(result.attempt, held, transition)
 
@@ -52,7 +52,7 @@ def logged_result(
 def logged_interruption(
     overdue: OverdueAttempt, log_id: UUID, now: datetime, interruption_delay: timedelta
 ) -> LoggedAttempt:
-    """Return what becomes of a delivery whose worker brings no result any more."""
+    """Return what happens to a delivery whose worker brings no result any more."""
     attempt = Attempt(
         log_id=log_id,
         environment_id=overdue.fence.environment_id,

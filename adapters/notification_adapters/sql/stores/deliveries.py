@@ -114,7 +114,7 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
         interruption_delay: timedelta,
         breaker: CircuitBreaker = NO_BREAKER,
     ) -> Sequence[Fence]:
-        """Log attempts that ended and write what becomes of their deliveries."""
+        """Log attempts that ended and write what happens to their deliveries."""
         return await self._finish_in_steps(results, interruption_delay, breaker)
 
     async def _finish_in_steps(

@@ -1,4 +1,4 @@
-"""Encrypting anew what a database holds encrypted, in short transactions."""
+"""Encrypting again what a database holds encrypted, in short transactions."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeAlias
@@ -37,7 +37,7 @@ class SqlEncryptedColumns(EncryptedColumns):
         return count
 
     async def reencrypt(self, limit: int) -> AsyncIterator[ReencryptedBatch]:
-        """Go through all texts once, and encrypt those anew that are not under the present one."""
+        """Go through all texts once, and encrypt those again that are not under the present one."""
         for column in ENCRYPTED:
             rows = await self._page(column, None, limit)
             yield await self._reencrypted(column, rows)

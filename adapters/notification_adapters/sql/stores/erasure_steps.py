@@ -41,7 +41,7 @@ RUNNING = Statement(sa.select(_e.environment_id).where(ERASING))
 """Finds the environments whose erasure runs: whatever is made in an environment asks this first."""
 
 _Step = Callable[[AsyncConnection, UUID, int], Awaitable[int | None]]
-"""Deletes some rows and returns how many; None where there are none of its kind any more."""
+"""Deletes some rows and returns how many; None if there are none of its kind any more."""
 
 
 async def advance(

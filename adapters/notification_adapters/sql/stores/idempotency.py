@@ -1,4 +1,4 @@
-"""The responses to requests that may be sent again, on SQL."""
+"""The responses to requests that may be sent once more, on SQL."""
 
 from datetime import datetime
 from uuid import UUID

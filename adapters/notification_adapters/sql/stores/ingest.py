@@ -98,7 +98,7 @@ class SqlIngest(IngestTransaction):
         await self._records.write(self._connection, records)
 
     async def add_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
-        """Store messages that are no events, those that are new."""
+        """Store messages that are not events, those that are new."""
         now = await self._now()
         if await self._dead_letters.add(self._connection, dead_letters, now) < len(dead_letters):
             await self._database.confirm_found(self._connection)

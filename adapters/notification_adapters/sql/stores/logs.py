@@ -34,7 +34,7 @@ from notification_core.model.read_models import (
 from notification_core.ports.logs import LogStore
 
 _a, _w = attempts.c, webhooks.c
-# As it stands in the index of errors: a parameter in its place would hide that it fits.
+# As it stands in the index of errors: a parameter instead would hide that it fits.
 _NOT_SUCCEEDED = _a.outcome != sa.literal_column("'succeeded'", sa.Text)
 
 _headers = msgspec.json.Decoder(tuple[tuple[str, str], ...])

@@ -30,7 +30,7 @@ _headers = msgspec.json.Decoder(Headers)
 
 
 class OutboxRows:
-    """Writes messages inside the transaction of what they tell of; none where there are no topics.
+    """Writes messages inside the transaction of what they tell of; none if there are no topics.
 
     Events may be given as a generator: it is not looked at where nobody wants to know.
     """

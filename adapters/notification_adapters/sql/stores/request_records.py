@@ -32,7 +32,7 @@ _INSTALLATION = UUID(int=0)
 class RequestRecordRows:
     """Writes what is kept of requests as part of other stores' transactions.
 
-    The responses to requests that may be sent again are encrypted, bound to their request.
+    The responses to requests that may be sent once more are encrypted, bound to their request.
     """
 
     def __init__(self, dialect: Dialect, cipher: Cipher) -> None:

@@ -237,7 +237,7 @@ class _Batch(NamedTuple):
 async def _next_batch(
     connection: AsyncConnection, before: datetime, after: EventMark | None, limit: int
 ) -> _Batch | None:
-    """Return the next events that are old, of one environment; None where there are no more."""
+    """Return the next events that are old, of one environment; None if there are no more."""
     if after is not None and (rest := await _of_environment(connection, before, after, limit)):
         return rest
     reached = _FIRST if after is None else after.environment_id

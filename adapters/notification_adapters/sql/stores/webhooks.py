@@ -229,7 +229,7 @@ async def disable(  # noqa: PLR0913 - which webhook, why, since when, and who is
     version: int,
     outbox: OutboxRows,
 ) -> bool:
-    """Disable a webhook for good if it still has this version; tell whether it had.
+    """Disable a webhook permanently if it still has this version; tell whether it had.
 
     The platform is told. The change is left to be counted at the transaction's end: all changes
     wait for that one row.
@@ -271,7 +271,7 @@ async def _why_not_changed(
 
 
 async def _has_only_failed(connection: AsyncConnection, key: WebhookKey, since: datetime) -> bool:
-    """Judge by the attempts whose end is known: an interrupted one says nothing of the webhook.
+    """Check by the attempts whose end is known: an interrupted one says nothing of the webhook.
 
     Nor does a webhook test.
     """

@@ -19,7 +19,7 @@ def tell_methods(app: web.Application) -> None:
     """Answer OPTIONS, and methods that are none, on every path that the application has so far.
 
     A path answers for itself: without this, another one that happens to match (as
-    ``/webhooks/{webhook_id}`` does for ``/webhooks/events``) would judge the request.
+    ``/webhooks/{webhook_id}`` does for ``/webhooks/events``) would check the request.
     """
     methods: dict[str, set[str]] = defaultdict(set)
     for route in app.router.routes():

@@ -88,7 +88,7 @@ def _weights_in(text: str) -> Mapping[str, float]:
     for item in text.split(","):
         what, *parameters = (part.strip().lower() for part in item.split(";"))
         weights = (text.removeprefix("q=") for text in parameters if text.startswith("q="))
-        # A weight that is none is passed over.
+        # A weight that is none is skipped.
         weight = next((float(text) for text in weights if _WEIGHT.fullmatch(text)), 1)
         if what:
             named[what] = max(named.get(what, 0), weight)

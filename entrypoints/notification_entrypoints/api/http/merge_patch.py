@@ -11,7 +11,7 @@ def merged(
     """Return the target as the patch changes it.
 
     A null takes a field away. One that takes away a field that is not ``removable`` stays, so that
-    whoever judges the outcome can name it. An object whose fields are all taken away goes too.
+    whoever checks the outcome can name it. An object whose fields are all taken away goes too.
     """
     outcome = dict(target)
     for name, change in patch.items():

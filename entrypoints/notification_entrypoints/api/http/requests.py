@@ -42,7 +42,7 @@ _MAX_SHOWN = 64
 
 @frozen
 class Parameters:
-    """The parameters of a request, judged by the document."""
+    """The parameters of a request, checked by the document."""
 
     values: Mapping[str, object]
 

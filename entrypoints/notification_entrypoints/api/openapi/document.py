@@ -1,4 +1,4 @@
-"""The OpenAPI document: hand-written, packaged, and what requests are judged by.
+"""The OpenAPI document: hand-written, packaged, and what requests are validated by.
 
 It is written as ``openapi.yaml``, and read as ``openapi.json``, which ``nox -s generate`` makes of
 it: reading YAML takes thirty times as long, in every start.
@@ -42,7 +42,7 @@ class Schema:
 
     @cached_property
     def _described(self) -> DescribedSchema:
-        # Each takes two milliseconds, and most processes judge by few of them.
+        # Each takes two milliseconds, and most processes use few of them.
         return DescribedSchema(self.root, self._compile(self.root), "/api/openapi.json")
 
     @property
@@ -123,7 +123,7 @@ class Document:
 
 @lru_cache(maxsize=8)
 def load_document(zone: tzinfo) -> Document:
-    """Read the packaged document, once; a date-time without an offset is judged in ``zone``."""
+    """Read the packaged document, once; a date-time without an offset is read in ``zone``."""
     text = files("notification_entrypoints.api.openapi").joinpath("openapi.json").read_bytes()
     document: Object = msgspec.json.decode(text)
     schema_of = _schemas_of(document, zone)

@@ -1,7 +1,7 @@
 """The document as an installation serves it: with its own event types.
 
 Its ``webhooks`` are what a receiver gets of each type, with every header and the whole body. They
-are marked as generated, since a catalogue has the schemas of ``data`` in their place.
+are marked as generated, since a catalogue has the schemas of ``data`` instead.
 """
 
 from collections.abc import Iterator, Mapping

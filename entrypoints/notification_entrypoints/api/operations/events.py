@@ -71,7 +71,7 @@ class _Batch(NamedTuple):
 class EventOperations:
     """Lists the event types and publishes events.
 
-    Publishing is the hot path: the body goes to the reader of messages as it came, which judges
+    Publishing is the hot path: the body goes to the reader of messages as it came, which checks
     it once, and past the validator and the converter.
     """
 

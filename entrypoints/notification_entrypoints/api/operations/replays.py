@@ -1,4 +1,4 @@
-"""The operations that have events delivered again."""
+"""The operations that have events redelivered."""
 
 from collections.abc import Mapping
 

@@ -42,7 +42,7 @@ from notification_entrypoints.api.openapi.document import Schema
 from notification_entrypoints.api.problems import Problem, RequestRefused
 
 _TRIED_BY_DEFAULT = 20
-# What a draft must have: it stands in for fields that are wrong, so that the others can be judged.
+# What a draft must have: it stands in for fields that are wrong, so that the others can be checked.
 _NOTHING: Mapping[str, object] = {"name": "", "url": "", "events": ()}
 
 

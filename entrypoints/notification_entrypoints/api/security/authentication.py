@@ -35,7 +35,7 @@ _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/=-]{1,8192})", re.IGNORECASE)
 
 
 class Callers:
-    """Tells who calls, by these kinds of credentials; None: nobody is asked, and all may do all."""
+    """Tells the caller by credentials; with None of them authentication is disabled."""
 
     def __init__(
         self,

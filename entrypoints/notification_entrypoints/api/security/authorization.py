@@ -1,6 +1,6 @@
 """Whether a request may pass by what its caller may do.
 
-Each request is judged by its operation's rule before anything is read of it.
+Each request is checked by its operation's rule before anything is read of it.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -46,7 +46,7 @@ class Access:
         }
 
     async def admit(self, request: web.Request, rule: AccessRule) -> Caller:
-        """Return who calls; raise :class:`RequestRefused` for who may not call this at all."""
+        """Return the caller; raise :class:`RequestRefused` for who may not call this at all."""
         caller = ANYBODY
         if rule.scope is not None:
             caller = request[CALLER] = await self._callers.identify(request)
@@ -97,7 +97,7 @@ class Administrators:
     async def refusal(self, request: web.Request) -> web.Response | None:
         """Return the response to whoever is no administrator of all environments, None for one.
 
-        Where the API asks nobody who calls, nobody can prove to be one.
+        Where the API has authentication disabled, nobody can prove to be one.
         """
         if self._callers is None or self._callers.ask_nobody:
             raise web.HTTPNotFound

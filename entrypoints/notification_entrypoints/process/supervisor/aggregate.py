@@ -137,7 +137,7 @@ class MetricTotals:
         self._retired: dict[str, _Family] = {}
 
     def update(self, number: int, text: bytes) -> None:
-        """Take in what a process exposes now, in place of what it has exposed before."""
+        """Note what a process exposes now, in place of what it has exposed before."""
         self._latest[number] = {
             family.name: _Family(
                 family.name,

@@ -19,7 +19,7 @@ FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 10.0
 ASK_SECONDS: Final = 2.5  # a worker gives its own parts 2 s
 _STABLE_SECONDS: Final = 30.0
-"""A process that ran so long ended for a reason of its own: the pauses begin anew."""
+"""A process that ran so long ended for a reason of its own: the pauses begin again."""
 
 Spawn = Callable[[int], Awaitable[WorkerProcess]]
 """Starts a process of the worker of this number."""
