@@ -13,7 +13,7 @@ _WRONG = {
         "else as %XX."
     ),
     "reject:pct": "The URL holds a % that is not followed by two hex digits. Write % as %25.",
-    "reject:scheme-or-form": "The URL is not valid, such as https://host/path. Use http or https.",
+    "reject:scheme-or-form": "Not a valid URL. Use http or https, such as https://host/path.",
     "reject:brackets": "The URL holds brackets in its path or query. Write them as %5B and %5D.",
     "reject:userinfo": (
         "The URL holds a user name or an @ before the host. Leave it out; credentials go into a "

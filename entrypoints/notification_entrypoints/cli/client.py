@@ -224,8 +224,10 @@ def _denied(api: Api, status: int, reason: str) -> str:
 def _unreachable(api: Api, error: BaseException | None) -> str:
     # In a few words what the operating system and aiohttp say in many.
     reason = "it does not answer" if isinstance(error, TimeoutError) else str(error)
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        reason = "its name is not known"
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        reason = "the TLS handshake failed: https is what a proxy speaks, the server itself http"
+    elif isinstance(error, aiohttp.ClientConnectorDNSError):
+        reason = "its name cannot be resolved"
     elif isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno:
         reason = os.strerror(error.os_error.errno).lower()
     return (
@@ -238,7 +240,7 @@ def _api_at(_context: click.Context, _parameter: click.Parameter, url: str) -> A
     checked, key = checked_url(url, DEFAULT_API), os.environ.get(KEY_VARIABLE, "").strip()
     if not re.fullmatch(r"[!-~]*", key):
         raise click.UsageError(
-            f"What {KEY_VARIABLE} is set to is no key: it holds spaces or worse."
+            f"The value of {KEY_VARIABLE} is not an API key: it has spaces or control characters."
         )
     return Api(checked, key or None)
 

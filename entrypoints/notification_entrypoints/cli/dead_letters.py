@@ -91,7 +91,7 @@ async def replay(letter_ids: tuple[UUID, ...], data: Path | None, *, every: bool
             else:
                 click.echo(f"{letter_id} is event {event.event_id} now.")
     if left:
-        raise CommandFailed(f"{left} of them are no events still.")
+        raise CommandFailed(f"{left} of them are still not valid events.")
 
 
 async def _chosen(letters: DeadLetterReplay, letter_ids: Sequence[UUID]) -> AsyncIterator[UUID]:

@@ -26,7 +26,8 @@ def environment_option(what: str) -> Callable[[_Command], _Command]:
         required=True,
         envvar=ENVIRONMENT_VARIABLE,
         shell_complete=complete_environment_id,
-        help=f"{what} ({ENVIRONMENT_VARIABLE}).",
+        show_envvar=True,
+        help=f"{what}.",
     )
 
 

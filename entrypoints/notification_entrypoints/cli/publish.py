@@ -138,7 +138,9 @@ def _source(
         try:
             return iter([Line(0, identified(message, _new_id), len(message))]), len(message)
         except InvalidEvent as error:
-            raise click.BadParameter("This is not JSON.", param_hint="--data") from error
+            raise click.BadParameter(
+                'This is not JSON, such as {"status": "running"}.', param_hint="--data"
+            ) from error
     raise click.UsageError("Give either a FILE of JSON lines, or both --event and --data.")
 
 

@@ -45,7 +45,7 @@ _REQUEST_LINE = re.compile(r"[A-Za-z]+ \S+( HTTP/[0-9.]+)?")
 _LENGTH = re.compile(r"[0-9]{1,20}")
 _FORMS = (
     "Give a request as it went over the wire (headers, an empty line, the body), or as JSON: "
-    '{"headers": {"name": "value"}, "body": "…"}, where "body_base64" may take the place of "body".'
+    '{"headers": {"name": "value"}, "body": "…"}, or "body_base64" instead of "body".'
 )
 _SIGNATURE_HEADER = "X-3dverse-Signature"
 _MAX_KEY_BYTES = 4096
@@ -196,7 +196,7 @@ def _print(report: _Report, *, as_json: bool) -> None:
             console.print(f"{printable(check.signature)}: {check.problem}", markup=False)
         if check.hint:
             console.print(f"  {printable(check.hint)}", markup=False)
-    what = f"{envelope.type} {envelope.id}" if envelope else "a body that is no event"
+    what = f"{envelope.type} {envelope.id}" if envelope else "a body that is not an event"
     when = f", signed {report.signed_at:%Y-%m-%d %H:%M:%S} UTC" if report.signed_at else ""
     summary = f"{what}, {len(report.captured.body):,} bytes{when}"
     console.print(printable(summary), markup=False)
@@ -221,7 +221,7 @@ def parse_captured(data: bytes) -> Captured:
 def _from_wire(data: bytes) -> Captured:
     end = _HEAD_END.search(data)
     if end is None:
-        raise InvalidInput(f"This is no request: no empty line ends its headers. {_FORMS}")
+        raise InvalidInput(f"This is not a request: no empty line ends its headers. {_FORMS}")
     lines = data[: end.start()].decode("latin-1").splitlines()
     if lines and _REQUEST_LINE.fullmatch(lines[0]):
         del lines[0]
@@ -233,7 +233,7 @@ def _headers(fields: Iterable[tuple[str, str, str]]) -> CIMultiDictProxy[str]:
     headers: CIMultiDict[str] = CIMultiDict()
     for name, colon, value in fields:
         if not colon or not name or name != name.strip():
-            raise InvalidInput(f"This is no header: {name[:80]!r}. {_FORMS}")
+            raise InvalidInput(f"This is not a header: {name[:80]!r}. {_FORMS}")
         headers.add(name, value.strip())
     return CIMultiDictProxy(headers)
 
@@ -254,7 +254,7 @@ def _from_json(data: bytes) -> Captured:
     try:
         request = msgspec.json.decode(data, type=_Json)
     except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"This is no captured request ({error}). {_FORMS}") from error
+        raise InvalidInput(f"This is not a captured request ({error}). {_FORMS}") from error
     given = request.headers.items() if isinstance(request.headers, dict) else request.headers
     fields = (
         (name, ":", value)

@@ -13,6 +13,7 @@ import pytest
 from notification_entrypoints.cli.main import main, program
 from notification_entrypoints.cli.options import EVENT_ID, ID
 from notification_entrypoints.commands.exit_codes import Exit
+from tests.entrypoints.fake_api import FakeApi
 from tests.support.output import Output
 
 WRONG = "~wrong~"
@@ -91,3 +92,9 @@ def test_a_value_that_is_none_is_a_wrong_call_and_named(
 def test_an_option_that_does_not_exist_is_a_wrong_call(path: str, capsys: Output) -> None:
     assert main([*path.split(), "--colour", "blue"]) == Exit.USAGE
     assert "--colour" in capsys.readouterr().err
+
+
+def test_https_to_a_server_of_plain_http_names_the_handshake(api: FakeApi, capsys: Output) -> None:
+    url = api.url.replace("http://", "https://")
+    assert main(["events", "types", "--api", url]) == Exit.UNAVAILABLE
+    assert "the TLS handshake failed" in capsys.readouterr().err

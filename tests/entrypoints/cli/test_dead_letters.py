@@ -86,7 +86,7 @@ def test_what_is_an_event_now_is_taken_in_and_the_others_stay(folder: Path, caps
     said = capsys.readouterr()
     assert " is event " in said.out
     assert "not UTF-8" in said.out
-    assert "1 of them are no events still." in said.err
+    assert "1 of them are still not valid events." in said.err
     (left,) = listed(capsys, folder)
     assert left["offset"] == 1
 
