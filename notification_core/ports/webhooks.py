@@ -26,13 +26,22 @@ class WebhookStore(Protocol):
 
     The webhooks' revision grows, in the same transaction, with each webhook created, replaced,
     disabled or deleted: what is remembered of webhooks holds until it changes.
-    Statements are scoped to the environment; :meth:`environment_of`, :meth:`changes` and
-    :meth:`snapshot` cannot be.
+    Statements are scoped to the environment; :meth:`environment_of`, :meth:`changes`,
+    :meth:`count_by_environment` and :meth:`snapshot` cannot be.
     """
 
     @abstractmethod
     async def environment_of(self, webhook_id: UUID) -> UUID:
         """Return the environment of a webhook; raise :class:`WebhookNotFound` (tombstones too)."""
+
+    @abstractmethod
+    async def count_by_environment(
+        self, limit: int, after: UUID | None = None, among: Collection[UUID] | None = None
+    ) -> Mapping[UUID, int]:
+        """Return how many webhooks the environments have that have any, by rising id.
+
+        At most ``limit`` of them, those above ``after`` only, and ``among`` these if it is given.
+        """
 
     @abstractmethod
     async def list(self, environment_id: UUID) -> Sequence[Webhook]:

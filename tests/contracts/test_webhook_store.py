@@ -57,6 +57,23 @@ async def test_a_list_is_the_environments_own_and_the_oldest_comes_first(harness
     assert list(await harness.storage.webhooks.list(uuid4())) == []
 
 
+async def test_webhooks_are_counted_by_environment_page_by_page(harness: Harness) -> None:
+    store = harness.storage.webhooks
+    environments = sorted(uuid4() for _ in range(4))
+    for number, environment_id in enumerate(environments):
+        for _ in range(number):
+            await harness.webhook(webhook_id=uuid4(), environment_id=environment_id)
+    gone = await harness.webhook(webhook_id=uuid4(), environment_id=environments[0])
+    await store.delete(environments[0], gone.webhook_id, harness.clock.now())
+    found = await store.count_by_environment(2)
+    assert [*found.items()] == [(environments[1], 1), (environments[2], 2)]
+    found = await store.count_by_environment(2, environments[2])
+    assert [*found.items()] == [(environments[3], 3)]
+    found = await store.count_by_environment(9, among={*environments[2:], uuid4()})
+    assert [*found] == environments[2:]
+    assert not await store.count_by_environment(9, among=())
+
+
 async def test_another_environments_webhook_is_not_found_by_anything(harness: Harness) -> None:
     webhook = await harness.webhook()
     await harness.publish(webhook)

@@ -1,6 +1,7 @@
 """The webhook store in memory."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -32,6 +33,23 @@ class MemoryWebhookStore(WebhookStore):
         if webhook is None or webhook.deleted_at:
             raise WebhookNotFound(webhook_id)
         return webhook.environment_id
+
+    async def count_by_environment(
+        self, limit: int, after: UUID | None = None, among: Collection[UUID] | None = None
+    ) -> Mapping[UUID, int]:
+        """Return how many webhooks the environments have that have any, by rising id."""
+        counts = Counter(
+            webhook.environment_id
+            for webhook in self._state.webhooks.values()
+            if not webhook.deleted_at
+        )
+        listed = sorted(
+            environment_id
+            for environment_id in counts
+            if (after is None or environment_id > after)
+            and (among is None or environment_id in among)
+        )
+        return {environment_id: counts[environment_id] for environment_id in listed[:limit]}
 
     async def list(self, environment_id: UUID) -> Sequence[Webhook]:
         """Return all webhooks of an environment, oldest first."""

@@ -11,7 +11,8 @@ from notification_entrypoints.config.settings import load_settings
 from notification_entrypoints.console import static_files
 from tests.conftest import require
 from tests.entrypoints.api_services import backstage, in_memory
-from tests.entrypoints.console.conftest import Console, console_of
+from tests.entrypoints.console.conftest import ENVIRONMENT, Console, console_of
+from tests.entrypoints.console.scenes import subscribed
 
 SECRET = {"DB_ENCRYPTION_SECRET": "0123456789abcdef0123456789abcdef"}
 
@@ -96,6 +97,16 @@ async def test_an_environment_is_opened_by_its_id(console: Console) -> None:
     wanted = uuid4()
     page = await console.get("/", params={"id": f" {wanted} "})
     assert page.url == f"/console/environments/{wanted}"
+
+
+async def test_the_environments_that_have_webhooks_are_listed(console: Console) -> None:
+    assert "No environment has a webhook yet." in (await console.get("/")).words
+    await subscribed(console)
+    page = await console.get("/")
+    assert f"{ENVIRONMENT} 1" in page.words
+    assert f"/console{console.of_environment()}" in page.links
+    page = await console.get("/", params={"after": str(ENVIRONMENT)})
+    assert "No environment has a webhook yet." in page.words
 
 
 async def test_the_short_address_leads_to_the_first_page(console: Console) -> None:

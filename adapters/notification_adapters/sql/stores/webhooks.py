@@ -1,6 +1,6 @@
 """The webhook store on SQL."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -37,6 +37,7 @@ from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.ports.webhooks import Snapshot, WebhookStore
 
 _CANCELLED_AT_ONCE = 1000
+_MAX_AMONG = 1000
 
 # Made once: every request about a webhook asks this.
 _ENVIRONMENT_OF = Statement(
@@ -77,6 +78,26 @@ class SqlWebhookStore(WebhookStore):
             raise WebhookNotFound(webhook_id)
         owner: UUID = rows[0].environment_id
         return owner
+
+    async def count_by_environment(
+        self, limit: int, after: UUID | None = None, among: Collection[UUID] | None = None
+    ) -> Mapping[UUID, int]:
+        """Return how many webhooks the environments have that have any, by rising id."""
+        query = (
+            sa.select(webhooks.c.environment_id, sa.func.count().label("webhooks"))
+            .where(webhooks.c.deleted_at.is_(None))
+            .group_by(webhooks.c.environment_id)
+            .order_by(webhooks.c.environment_id)
+            .limit(limit)
+        )
+        if after is not None:
+            query = query.where(webhooks.c.environment_id > after)
+        if among is not None:
+            # Sorted and cut, so that a statement has a bounded number of values.
+            left = sorted(one for one in among if after is None or one > after)
+            query = query.where(webhooks.c.environment_id.in_(left[:_MAX_AMONG]))
+        async with self._database.query() as connection:
+            return {row.environment_id: row.webhooks for row in await connection.execute(query)}
 
     async def list(self, environment_id: UUID) -> Sequence[Webhook]:
         """Return all webhooks of an environment, oldest first."""
