@@ -173,17 +173,18 @@ JSON = st.recursive(
     lambda inner: (
         st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner)
     ),
+    max_leaves=10,  # of more, most of the time goes into making them up
 )
 
 
-@given(value=st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), JSON))
+@given(value=st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), JSON, max_size=5))
 def test_json_is_read_as_json_and_each_value_has_a_line(value: Any) -> None:
     read = parse_positioned(json.dumps(value, indent=1).encode())
     assert read.value == value
     assert all(read.line_of((key,)) > 1 for key in value)
 
 
-@given(value=st.lists(JSON, min_size=1))
+@given(value=st.lists(JSON, min_size=1, max_size=5))
 def test_what_yaml_can_say_of_json_is_read_as_it_was_meant(value: Any) -> None:
     def meant(value: Any) -> Any:
         """Leave out what the two versions of YAML write differently without quotes."""

@@ -404,14 +404,14 @@ async def test_logs_and_events_are_kept_for_so_long() -> None:
 
 @shows("RETENTION_STATS")
 async def test_statistics_are_kept_for_so_long() -> None:
-    async with configured(RETENTION_STATS="1h") as product:
+    async with configured(RETENTION_STATS="5m") as product:
         await product.webhook()
         await product.publish()
         await product.drain()
         assert product.storage.state.statistics
-        await product.clock.advance(1800)
+        await product.clock.advance(150)
         assert product.storage.state.statistics
-        await product.clock.advance(2400)
+        await product.clock.advance(300)
         assert not product.storage.state.statistics
 
 
