@@ -52,7 +52,16 @@ HOW_TO_GET_IT = (
 TIMES = 8
 """More than five: from then on a server may plan a prepared statement once for all values."""
 
+# Indexes are made of all rows at once, which takes a third of the time less. Nothing is known of
+# the tables all the same: what making an index notes of its table is taken back.
 _MILLION = f"""
+SET maintenance_work_mem = '256MB';
+CREATE TEMP TABLE indexes AS SELECT indexname AS name, indexdef AS definition FROM pg_indexes
+WHERE tablename IN ('events', 'deliveries', 'attempts')
+  AND NOT EXISTS (SELECT FROM pg_constraint WHERE conname = indexname);
+DO $$ DECLARE i record; BEGIN
+  FOR i IN SELECT * FROM indexes LOOP EXECUTE 'DROP INDEX ' || i.name; END LOOP;
+END $$;
 ALTER TABLE events SET (autovacuum_enabled = off);
 ALTER TABLE deliveries SET (autovacuum_enabled = off);
 ALTER TABLE attempts SET (autovacuum_enabled = off);
@@ -81,6 +90,12 @@ SELECT ('{str(earliest_id(BEGAN))[:13]}-7000-8000-' || lpad(to_hex(n), 12, '0'))
   '{ENVIRONMENT}', '{LOGGED}', ('00000000-0000-7000-9000-' || lpad(to_hex(n), 12, '0'))::uuid,
   'e-1', 'job-created', 1, CASE WHEN n % 100 = 0 THEN 'failed' ELSE 'succeeded' END, '{BEGAN}'
 FROM generate_series(1, 1000000) AS n;
+DO $$ DECLARE i record; BEGIN
+  FOR i IN SELECT * FROM indexes LOOP EXECUTE i.definition; END LOOP;
+END $$;
+UPDATE pg_class SET reltuples = -1, relpages = 0
+WHERE relname IN ('events', 'deliveries', 'attempts');
+UPDATE pg_class SET reltuples = 0, relpages = 1 WHERE relname IN (SELECT name FROM indexes);
 """  # noqa: S608 - the values are the test's
 _PAUSED = f"""
 INSERT INTO webhook_health (webhook_id, environment_id, failures, since, first_log_id,
