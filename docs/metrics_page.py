@@ -7,9 +7,9 @@ from notification_entrypoints.observability.metrics import Metrics
 
 # A metric that is missing here fails `nox -s generate`: somebody has to say what it is good for.
 LEARNED: Mapping[str, str] = {
-    "notification_events_total": "How much is published, by `http` and from `kafka`. `duplicate` "
-    "shows publishers that retry, or messages that were read again after a crash; `rejected` one "
-    "that sends invalid events.",
+    "notification_events_total": "How much is published, by `http`, from `kafka` and by the "
+    "system itself (`operational`). `duplicate` shows publishers that retry, or messages "
+    "that were read again after a crash; `rejected` one that sends invalid events.",
     "notification_kafka_consumer_lag_messages": "Whether events are stored as fast as they are "
     "sent. Only the partitions of this process are shown. It should come back to 0.",
     "notification_outbox_messages_relayed_total": "What the outbox sends to `webhook-events` and "

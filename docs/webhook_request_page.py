@@ -11,7 +11,10 @@ from uuid import UUID
 
 from schema_tables import field_rows, table
 
-from notification_adapters.event_formats.catalogue import default_catalogue
+from notification_adapters.event_formats.catalogue import (
+    default_catalogue,
+    operational_catalogue,
+)
 from notification_adapters.http.native.sender import head_of, target_of
 from notification_adapters.memory import ManualClock, ScriptedSender
 from notification_adapters.null_objects import NoTracer
@@ -180,16 +183,26 @@ def event_catalogue_page() -> Sequence[str]:
     ]
     for event_type in default_catalogue().types.values():
         parts += _event_type(event_type)
+    parts += [
+        "## Operational events",
+        (
+            "The system itself publishes these, to webhooks of the environment that "
+            "`OPERATIONAL_WEBHOOK_ENVIRONMENT` names: see [operational events]"
+            "(../how-to/operational-events.md). Their names are reserved in every catalogue."
+        ),
+    ]
+    for event_type in operational_catalogue().types.values():
+        parts += _event_type(event_type, level=3)
     return parts
 
 
-def _event_type(event_type: EventType) -> Sequence[str]:
+def _event_type(event_type: EventType, level: int = 2) -> Sequence[str]:
     document = dict(event_type.schema)
     rows = [*field_rows(document, document, lambda _: None)]
     example = json.dumps(event_type.example, indent=2, ensure_ascii=False)
     deprecated = "**Deprecated.** " if event_type.deprecated else ""
     return [
-        f"## {event_type.name}",
+        f"{'#' * level} {event_type.name}",
         f"{deprecated}{event_type.description}",
         table(("field of `data`", "type", "required", "meaning"), rows),
         f"```json\n{example}\n```",

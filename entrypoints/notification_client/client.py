@@ -94,9 +94,11 @@ class NotificationClient(PortalSessionMethods):
         """Publish events while they come, and yield what happened to each once it is stored."""
         return publish(self.transport, environment_id, events)
 
-    async def event_types(self) -> list[EventType]:
-        """Return the event types of the catalogue."""
-        return _read((await self.transport.get("/webhooks/events")).body, list[EventType])
+    async def event_types(self, environment_id: UUID | None = None) -> list[EventType]:
+        """Return the event types, or those that webhooks of an environment can subscribe to."""
+        query = {"environment_id": str(environment_id)} if environment_id else None
+        response = await self.transport.get("/webhooks/events", query)
+        return _read(response.body, list[EventType])
 
     def events(
         self,

@@ -45,11 +45,12 @@ class Event:
 
 
 class Source(StrEnum):
-    """The ways by which events come in."""
+    """The ways by which events come in; ``operational`` are the system's own."""
 
     HTTP = "http"
     KAFKA = "kafka"
     PYTHON = "python"
+    OPERATIONAL = "operational"
 
 
 class Arrival(StrEnum):

@@ -8,7 +8,7 @@ its ``$defs``, so that it can be read alone. What else a document has is skipped
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple, cast
 
 from notification_core.errors import InvalidInput
@@ -69,13 +69,16 @@ class InvalidCatalogue(InvalidInput):
         self.problems = tuple(problems)
 
 
-def parse_catalogue(document: Json, origin: str = "") -> EventCatalogue:
+def parse_catalogue(
+    document: Json, origin: str = "", reserved: Collection[str] = RESERVED_EVENT_TYPES
+) -> EventCatalogue:
     """Return the catalogue that a document is; raise :class:`InvalidCatalogue`.
 
-    The document is not nested so deeply that it could not be written as JSON again. Whether its
-    schemas are JSON Schemas, and its examples fit them, is for a validator to say.
+    It must have none of the ``reserved`` names. The document is not nested so deeply that it could
+    not be written as JSON again. Whether its schemas are JSON Schemas, and its examples fit them,
+    is for a validator to say.
     """
-    parser = _Parser(document)
+    parser = _Parser(document, reserved)
     types = {event_type.name: event_type for event_type in parser.event_types()}
     if parser.problems:
         raise InvalidCatalogue(parser.problems[:_MAX_PROBLEMS])
@@ -125,8 +128,9 @@ def with_references(schema: Json, old: str, new: str) -> Json:
 class _Parser:
     """Reads one document; what is wrong with it is in ``problems``."""
 
-    def __init__(self, document: Json) -> None:
+    def __init__(self, document: Json, reserved: Collection[str]) -> None:
         self.problems: list[CatalogueProblem] = []
+        self._reserved = reserved
         self._document = document
         self._components: dict[str, tuple[Json, Mapping[str, None], int]] = {}
         self._schema_bytes = 0
@@ -163,7 +167,7 @@ class _Parser:
                     "letters, digits, '.', '_' and '-'."
                 )
                 self._add(("webhooks", name), message)
-            if name in RESERVED_EVENT_TYPES:
+            if name in self._reserved:
                 self._add(("webhooks", name), "This name is that of an operational event.")
             event_type = self._event_type(name, item)
             if len(self.problems) == known and event_type is not None:

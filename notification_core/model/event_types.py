@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
 from typing import TypeAlias
+from uuid import UUID
 
 from attrs import field, frozen
 
@@ -93,3 +94,27 @@ class EventCatalogue:
         for name, count in Counter(names).items():
             if count > 1:
                 yield Detail("events", f"The event {name!r} is there {count} times. Give it once.")
+
+
+@frozen
+class EventCatalogues:
+    """The event types that can be ``published``, and those that the system itself publishes.
+
+    The ``operational`` ones go to the webhooks of a single environment, if there is one.
+    """
+
+    published: EventCatalogue
+    operational: EventCatalogue
+    operational_environment: UUID | None = None
+    known: EventCatalogue = field(init=False)
+
+    @known.default
+    def _known(self) -> EventCatalogue:
+        if self.operational_environment is None:
+            return self.published
+        return EventCatalogue({**self.published.types, **self.operational.types})
+
+    def of(self, environment_id: UUID) -> EventCatalogue:
+        """Return the event types that webhooks of an environment can subscribe to."""
+        is_operational = environment_id == self.operational_environment
+        return self.known if is_operational else self.published

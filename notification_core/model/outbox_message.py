@@ -12,7 +12,7 @@ from uuid import UUID
 from attrs import field, frozen
 
 from notification_core.model.delivery import Attempt, UnsentDelivery
-from notification_core.model.event import timestamp_of
+from notification_core.model.event import Event, timestamp_of
 from notification_core.model.message import DeadLetter, Headers, Topics
 from notification_core.model.signing_key import SigningKey
 from notification_core.model.webhook import DisabledReason
@@ -135,6 +135,35 @@ def operational_event_message(
     value = json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
     key = str(event.environment_id).encode()
     return OutgoingMessage(message_id, topics.operational_events, key, value, _JSON)
+
+
+def reaches_webhooks(event: OperationalEvent, operational_environment: UUID) -> bool:
+    """Tell whether an operational event is for the webhooks of an environment.
+
+    Not what happens to these webhooks themselves: each event that cannot be delivered would make
+    another one.
+    """
+    is_theirs = event.environment_id == operational_environment
+    return not is_theirs or event.type is OperationalEventType.KEY_ROTATED
+
+
+def published_operational_event(
+    event: OperationalEvent, message_id: UUID, operational_environment: UUID
+) -> Event:
+    """Return an operational event as an event of the environment whose webhooks are sent it.
+
+    It has the id of the message to the topic. Its data names the environment that it is about, and
+    ordered webhooks receive what is about the same webhook one after another.
+    """
+    data = {"environment_id": str(event.environment_id), **event.data}
+    return Event(
+        event_id=str(message_id),
+        environment_id=operational_environment,
+        type=event.type.value,
+        occurred_at=event.occurred_at,
+        data=json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode(),
+        ordering_key=str(event.data.get("webhook_id", event.environment_id)),
+    )
 
 
 def dead_letter_message(letter: DeadLetter, message_id: UUID, topics: Topics) -> OutgoingMessage:

@@ -25,7 +25,7 @@ from notification_core.model.delivery import (
     NewDelivery,
     UnsentDelivery,
 )
-from notification_core.model.event import Arrival, EventKey, EventToStore
+from notification_core.model.event import Arrival, Event, EventKey, EventToStore
 from notification_core.model.message import DeadLetter
 from notification_core.model.ordering import OrderedLine
 from notification_core.model.rate_limit import RateGrant
@@ -170,6 +170,16 @@ class IngestTransaction(Protocol):
         return arrivals
 
     @abstractmethod
+    async def take_operational_events(self, environment_id: UUID, limit: int) -> Sequence[Event]:
+        """Delete the oldest operational events that wait for webhooks, and return them.
+
+        At most ``limit``, the oldest first, as events of the environment whose webhooks they are
+        for. What another transaction is taking is ignored. If this one is rolled back, they
+        wait on. A storage keeps them if it was given that environment: each is stored in the
+        transaction of what it tells of.
+        """
+
+    @abstractmethod
     async def add_records(self, records: RequestRecords) -> None:
         """Write the response to the request that this is for, as :class:`IdempotencyStore` says.
 
@@ -193,6 +203,10 @@ class DeliveryStore(Protocol):
     @abstractmethod
     def ingesting(self) -> AbstractAsyncContextManager[IngestTransaction]:
         """Open a transaction: committed where the block ends, rolled back where it raises."""
+
+    @abstractmethod
+    async def has_operational_events(self) -> bool:
+        """Tell whether :meth:`IngestTransaction.take_operational_events` would find any."""
 
     async def store(self, plan: IngestPlan) -> Mapping[EventKey, Arrival] | None:
         """Store a plan as :meth:`IngestTransaction.add` does, as one committed batch.

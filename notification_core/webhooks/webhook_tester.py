@@ -14,7 +14,7 @@ from notification_core.dispatch.attempt import AttemptMaker
 from notification_core.errors import Detail, InvalidInput, ResourceShort, TooManyWebhookTests
 from notification_core.model.delivery import TEST_WORKER, Attempt, ClaimedDelivery, Fence
 from notification_core.model.event import Event, EventToStore, body_of
-from notification_core.model.event_types import EventCatalogue
+from notification_core.model.event_types import EventCatalogues
 from notification_core.model.request_records import RecordsOf, records_for
 from notification_core.model.webhook import Webhook
 from notification_core.ports.clock import Clock
@@ -40,7 +40,7 @@ class WebhookTester:
         clock: Clock,
         ids: Callable[[], UUID],
         observer: Observer,
-        catalogue: EventCatalogue,
+        catalogues: EventCatalogues,
         lease: timedelta,
     ) -> None:
         self._store = store
@@ -50,7 +50,7 @@ class WebhookTester:
         self._clock = clock
         self._ids = ids
         self._observer = observer
-        self._catalogue = catalogue
+        self._catalogues = catalogues
         self._lease = lease
         self._running: set[asyncio.Task[Attempt]] = set()
 
@@ -123,13 +123,14 @@ class WebhookTester:
         return attempt
 
     def _example_event(self, webhook: Webhook, name: str | None) -> EventToStore:
-        types = self._catalogue.types
+        catalogue = self._catalogues.of(webhook.environment_id)
+        types = catalogue.types
         if name is None:
             name = next((known for known in types if known in webhook.events), None)
         if name is None or name not in types:
             which = "The webhook subscribes to none" if name is None else "This is not one"
             problem = f"{which} of the event types that there are. Give one of"
-            detail = Detail("event", f"{problem} {self._catalogue.names}.")
+            detail = Detail("event", f"{problem} {catalogue.names}.")
             raise InvalidInput(detail.message, [detail])
         event = Event(
             event_id=f"test-{self._ids()}",

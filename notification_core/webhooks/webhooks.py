@@ -19,7 +19,7 @@ from notification_core.ingest.event_filters import EventFilters
 from notification_core.model.circuit_breaker import closes_breaker
 from notification_core.model.custom_headers import check_custom_headers, restored
 from notification_core.model.destinations import DestinationPolicy, check_url, has_same_origin
-from notification_core.model.event_types import EventCatalogue
+from notification_core.model.event_types import EventCatalogue, EventCatalogues
 from notification_core.model.rate_limit import rate_limit_errors
 from notification_core.model.request_records import RecordsOf, RequestRecords, records_for
 from notification_core.model.retry_overrides import (
@@ -68,13 +68,13 @@ class WebhookRules:
     """What an installation allows.
 
     ``reserved_headers`` are the names of the configured signature headers; the event types that
-    can be subscribed to are those of the ``catalogue``; an environment has at most
+    can be subscribed to are those of the ``catalogues``; an environment has at most
     ``max_webhooks``; a webhook's own time limit for an attempt is at most ``max_timeout``.
     """
 
     destinations: DestinationPolicy
     reserved_headers: Collection[str]
-    catalogue: EventCatalogue
+    catalogues: EventCatalogues
     max_webhooks: int
     max_timeout: timedelta
 
@@ -126,7 +126,7 @@ class WebhookService:
         :class:`EnvironmentNotFound`, :class:`DirectoryUnavailable`, :class:`TooManyWebhooks`, and
         :class:`ResponseAlreadyStored` if the request whose response ``make_records`` makes has one.
         """
-        self._check(draft, None)
+        self._check(environment_id, draft, None)
         await self._environments.require(environment_id)
         now = self._clock.now()
         blank = Webhook(
@@ -172,7 +172,7 @@ class WebhookService:
         for _ in range(_MAX_OVERTAKEN):
             stored = await self._expected(environment_id, webhook_id, expected)
             draft = redraft(stored)
-            self._check(draft, stored)
+            self._check(environment_id, draft, stored)
             changed = _drawn_over(stored, draft)
             if changed == stored:
                 await self._store.confirm(stored)
@@ -225,22 +225,26 @@ class WebhookService:
         return stored
 
     def validate(
-        self, draft: WebhookDraft, stored_events: Collection[str] = ()
+        self,
+        environment_id: UUID,
+        draft: WebhookDraft,
+        stored_events: Collection[str] = (),
     ) -> Sequence[Detail]:
         """Return all that is wrong with a draft, masks apart; nothing if it is good.
 
         ``stored_events`` are those that the webhook already has, and may keep.
         """
-        details = [*_errors(draft, self._rules, stored_events)]
+        catalogue = self._rules.catalogues.of(environment_id)
+        details = [*_errors(draft, self._rules, catalogue, stored_events)]
         return [*details, *self._filters.validate(draft.filter)] if draft.filter else details
 
     def unknown_events(self, webhook: Webhook) -> Sequence[str]:
         """Return the event types of a webhook that are not in the catalogue any more."""
-        return self._rules.catalogue.unknown(webhook.events)
+        return self._rules.catalogues.of(webhook.environment_id).unknown(webhook.events)
 
-    def _check(self, draft: WebhookDraft, stored: Webhook | None) -> None:
+    def _check(self, environment_id: UUID, draft: WebhookDraft, stored: Webhook | None) -> None:
         """Raise :class:`InvalidWebhook` unless the stored or a new webhook may become this."""
-        details = [*self.validate(draft, stored.events if stored else ())]
+        details = [*self.validate(environment_id, draft, stored.events if stored else ())]
         try:
             restored(
                 draft.custom_headers or {},
@@ -277,7 +281,10 @@ def _headers_to_keep(stored: Webhook, draft: WebhookDraft) -> Mapping[str, str]:
 
 
 def _errors(
-    draft: WebhookDraft, rules: WebhookRules, stored_events: Collection[str]
+    draft: WebhookDraft,
+    rules: WebhookRules,
+    catalogue: EventCatalogue,
+    stored_events: Collection[str],
 ) -> Iterator[Detail]:
     if not draft.name:
         yield Detail("name", f"The name is empty. Give 1 to {MAX_NAME_LENGTH} characters.")
@@ -286,7 +293,7 @@ def _errors(
         check_url(draft.url, rules.destinations)
     except DestinationRefused as refused:
         yield Detail("url", str(refused))
-    yield from rules.catalogue.subscription_errors(draft.events, stored_events)
+    yield from catalogue.subscription_errors(draft.events, stored_events)
     if draft.description is not None:
         yield from validate_text("description", draft.description, MAX_DESCRIPTION_LENGTH)
     if draft.disabled_until is not None:

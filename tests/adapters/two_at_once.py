@@ -339,7 +339,7 @@ class Stage:
         database = cast("Database", gated)
         lock, notifier = memory.worker_lock, memory.notifier
         store = partial(SqlDeliveryStore, database)
-        stores = open_stores(database, CIPHER, self.ids, lock, notifier, None, store)
+        stores = open_stores(database, CIPHER, self.ids, lock, notifier, None, None, store)
         async with stores as storage:
             doing = does(storage, scene)
             yield Actor(doing, gate, lambda: self.waits(gated.session), lambda: gated.begun)

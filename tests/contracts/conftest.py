@@ -16,7 +16,15 @@ from notification_adapters.sql.sqlite import open_sqlite
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.encryption.cipher import Cipher
 from notification_core.ports.storage import Storage
-from tests.contracts.harness import TOPICS, Harness, Probe, memory_probe, sql_probe, standing_still
+from tests.contracts.harness import (
+    OPERATIONAL,
+    TOPICS,
+    Harness,
+    Probe,
+    memory_probe,
+    sql_probe,
+    standing_still,
+)
 from tests.support.postgres_server import CIPHER, PostgresServer
 from tests.support.sqlite_template import make_sqlite
 from tests.support.waiting import until
@@ -53,7 +61,7 @@ async def harness(storage_kind: Kind) -> AsyncIterator[Harness]:
 async def _in_memory(_: AsyncExitStack) -> Harness:
     clock = ManualClock()
     ids = IdGenerator(clock)
-    storage = memory_storage(clock, ids, TOPICS)
+    storage = memory_storage(clock, ids, TOPICS, OPERATIONAL)
     rival = evolve(
         storage, worker_lock=storage.another_worker_lock(), notifier=storage.another_notifier()
     )
@@ -68,7 +76,7 @@ async def _in_sqlite(folder: Path, stack: AsyncExitStack) -> Harness:
     await make_sqlite(path)
 
     def under(cipher: Cipher) -> AbstractAsyncContextManager[SqlStorage]:
-        return open_sqlite(path, cipher, clock, ids, TOPICS)
+        return open_sqlite(path, cipher, clock, ids, TOPICS, operational_environment=OPERATIONAL)
 
     storage, rival = [await stack.enter_async_context(under(CIPHER)) for _ in range(2)]
     opened = harness_of(storage, rival, clock, ids, sql_probe(storage))
@@ -81,7 +89,11 @@ async def _in_postgres(postgres: PostgresServer, stack: AsyncExitStack) -> Harne
     server = postgres.server(await stack.enter_async_context(postgres.database()))
 
     def under(cipher: Cipher) -> AbstractAsyncContextManager[SqlStorage]:
-        return open_postgres(server, cipher, clock, ids, standing_still(clock), topics=TOPICS)
+        return open_postgres(
+            *(server, cipher, clock, ids, standing_still(clock)),
+            topics=TOPICS,
+            operational_environment=OPERATIONAL,
+        )
 
     storage, rival = [await stack.enter_async_context(under(CIPHER)) for _ in range(2)]
     opened = harness_of(storage, rival, clock, ids, sql_probe(storage))

@@ -46,6 +46,8 @@ LEASE = timedelta(seconds=30)
 DELAY = timedelta(seconds=1)
 TYPE = CREATED
 TOPICS = Topics("test-")
+OPERATIONAL = UUID("0e5a0000-0000-4000-8000-000000000001")
+"""The environment whose webhooks are sent operational events."""
 
 
 @frozen

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from attrs import define, evolve, field
 
+from notification_adapters.event_formats.catalogue import operational_catalogue
 from notification_adapters.event_formats.data_schemas import DataSchemas
 from notification_adapters.event_formats.filter_compiler import JsonSchemaFilterCompiler
 from notification_adapters.memory import ManualClock, MemoryStorage, memory_storage
@@ -38,6 +39,7 @@ from notification_core.model.circuit_breaker import BreakerPolicy
 from notification_core.model.delivery import Attempt, DeliveryState
 from notification_core.model.destinations import DestinationPolicy
 from notification_core.model.event import Event, Source
+from notification_core.model.event_types import EventCatalogues
 from notification_core.model.message import DeadLetter, Message, Topics
 from notification_core.model.retry_policy import RetryPolicy
 from notification_core.model.webhook import Webhook
@@ -69,11 +71,12 @@ from tests.support.waiting import advance_until
 TIMEOUT: Final = timedelta(seconds=10)
 INTERVAL: Final = timedelta(seconds=2)
 LEASE: Final = 3 * TIMEOUT
+CATALOGUES: Final = EventCatalogues(CATALOGUE, operational_catalogue())
 SIGNATURE_HEADERS: Final = SignatureHeaders("X-Signature", "X-Signature-Timestamp")
 WEBHOOK_RULES: Final = WebhookRules(
     destinations=DestinationPolicy(),
     reserved_headers=SIGNATURE_HEADERS.names,
-    catalogue=CATALOGUE,
+    catalogues=CATALOGUES,
     max_webhooks=100_000,
     max_timeout=TIMEOUT,
 )
@@ -207,7 +210,7 @@ class App:
             clock=self.clock,
             ids=self.ids,
             observer=self.observer,
-            catalogue=CATALOGUE,
+            catalogues=CATALOGUES,
             lease=LEASE,
         )
 

@@ -105,6 +105,9 @@ class FaultyDeliveries(DeliveryStore):
         if happened:
             raise UnknownCommit("ingesting")
 
+    async def has_operational_events(self) -> bool:
+        return await self._faults.call("has_operational_events", self._store.has_operational_events)
+
     async def acquire(self, claim: Claim) -> Claimed:
         return await self._faults.call("acquire", lambda: self._store.acquire(claim))
 

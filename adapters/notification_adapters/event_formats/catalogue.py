@@ -36,6 +36,13 @@ def default_catalogue() -> EventCatalogue:
     return parse_catalogue(msgspec.json.decode(text))
 
 
+@cache
+def operational_catalogue() -> EventCatalogue:
+    """Return the catalogue of the operational events, which the system itself publishes."""
+    text = files(__package__).joinpath("operational_events.json").read_bytes()
+    return parse_catalogue(msgspec.json.decode(text), reserved=())
+
+
 def read_catalogue(path: Path) -> EventCatalogue:
     """Read the catalogue in a file of JSON or YAML.
 

@@ -65,6 +65,10 @@ class MemoryDeliveryStore(DeliveryStore):
             yield transaction
             transaction.commit()
 
+    async def has_operational_events(self) -> bool:
+        """Tell whether operational events wait for webhooks."""
+        return bool(self._state.operational_events)
+
     async def acquire(self, claim: Claim) -> Claimed:
         """Take eligible deliveries for their next attempt."""
         async with self._state.writing:

@@ -4,11 +4,20 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from attrs import evolve
+
 from notification_adapters.memory.state import MemoryState, StoredDelivery, StoredEvent
 from notification_adapters.memory.webhooks import webhooks_of
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.model.delivery import DeliveryState, NewDelivery
-from notification_core.model.event import Arrival, EventKey, EventToStore, KnownEvent, arrivals
+from notification_core.model.event import (
+    Arrival,
+    Event,
+    EventKey,
+    EventToStore,
+    KnownEvent,
+    arrivals,
+)
 from notification_core.model.message import DeadLetter, identity_of
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import Webhook
@@ -27,6 +36,7 @@ class MemoryIngest(IngestTransaction):
         self._deliveries: list[StoredDelivery] = []
         self._records: list[RequestRecords] = []
         self._dead_letters: list[StoredDeadLetter] = []
+        self._taken: list[str] = []
 
     async def subscriptions(self, environment_ids: Collection[UUID]) -> Sequence[Webhook]:
         """Return all webhooks of these environments."""
@@ -80,6 +90,12 @@ class MemoryIngest(IngestTransaction):
                 stored.claim(worker, self._now, until, prefetched=delivery.prefetched)
             self._deliveries.append(stored)
 
+    async def take_operational_events(self, environment_id: UUID, limit: int) -> Sequence[Event]:
+        """Take the oldest operational events that wait for webhooks."""
+        waiting = self._state.operational_events
+        self._taken = sorted(waiting)[:limit]
+        return [evolve(waiting[key], environment_id=environment_id) for key in self._taken]
+
     async def add_records(self, records: RequestRecords) -> None:
         """Write the response to the request that all this is for."""
         self._state.require_no_response(records)
@@ -98,6 +114,8 @@ class MemoryIngest(IngestTransaction):
     def commit(self) -> None:
         """Store all of it."""
         self._state.events.update(self._events)
+        for taken in self._taken:
+            del self._state.operational_events[taken]
         for delivery in self._deliveries:
             self._state.add_delivery(delivery)
             if delivery.state is not DeliveryState.PENDING:

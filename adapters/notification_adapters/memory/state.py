@@ -20,7 +20,7 @@ from notification_core.model.delivery import (
 )
 from notification_core.model.delivery_transitions import Transition
 from notification_core.model.erasure import Erasure, ErasureState
-from notification_core.model.event import EventKey
+from notification_core.model.event import Event, EventKey
 from notification_core.model.message import DeadLetter, Topics
 from notification_core.model.ordering import (
     OrderedLine,
@@ -33,6 +33,8 @@ from notification_core.model.outbox_message import (
     OutgoingMessage,
     dead_letter_message,
     operational_event_message,
+    published_operational_event,
+    reaches_webhooks,
 )
 from notification_core.model.portal_session import PortalSession
 from notification_core.model.replay import Replay
@@ -183,6 +185,8 @@ class MemoryState:
     statistics: dict[StatisticsKey, Counts] = field(factory=dict)
     outbox: dict[UUID, OutgoingMessage] = field(factory=dict)
     topics: Topics | None = None
+    operational_events: dict[str, Event] = field(factory=dict)
+    operational_environment: UUID | None = None
     new_id: Callable[[], UUID] = uuid4
     rates: dict[UUID, datetime] = field(factory=dict)
     webhooks_revision: int = 0
@@ -229,10 +233,14 @@ class MemoryState:
                     self.audit[record.entry_id] = record
 
     def append_operational_event(self, event: OperationalEvent) -> None:
-        """Put an operational event into the outbox, if somebody is to send what is in it."""
+        """Keep an operational event for whom it is to be sent to, if there is somebody."""
+        message_id, environment_id = self.new_id(), self.operational_environment
         if self.topics:
-            message = operational_event_message(event, self.new_id(), self.topics)
+            message = operational_event_message(event, message_id, self.topics)
             self.outbox[message.message_id] = message
+        if environment_id and reaches_webhooks(event, environment_id):
+            published = published_operational_event(event, message_id, environment_id)
+            self.operational_events[published.event_id] = published
 
     def forward(self, letter: DeadLetter) -> None:
         """Put a dead letter into the outbox, if somebody is to send what is in it."""

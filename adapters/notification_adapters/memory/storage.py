@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from uuid import UUID
 
 from attrs import field, frozen
 
@@ -99,14 +100,19 @@ class MemoryStorage(Storage):
 
 
 def memory_storage(
-    clock: Clock, ids: IdGenerator | None = None, topics: Topics | None = None
+    clock: Clock,
+    ids: IdGenerator | None = None,
+    topics: Topics | None = None,
+    operational_environment: UUID | None = None,
 ) -> MemoryStorage:
     """Return empty stores that share one memory and go by this clock.
 
-    With ``topics`` the outbox is filled: somebody is to send what is in it.
+    With ``topics`` the outbox is filled: somebody is to send what is in it. With an
+    ``operational_environment`` operational events are kept for its webhooks.
     """
     ids = ids or IdGenerator(clock)
     state, holder = MemoryState(topics=topics, new_id=ids), LockHolder()
+    state.operational_environment = operational_environment
     circle: list[MemoryNotifier] = []
     return MemoryStorage(
         webhooks=MemoryWebhookStore(state, clock),

@@ -71,6 +71,18 @@ outbox = sa.Table(
     sa.Column("stored_at", Instant, nullable=False),
 )
 
+operational_events = sa.Table(
+    "operational_events",
+    metadata,
+    # On their way to the webhooks of one environment, in the order of time. They are gone once
+    # they are published there as events.
+    sa.Column("event_id", sa.Uuid, primary_key=True),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("occurred_at", Instant, nullable=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+    sa.Column("ordering_key", sa.Text),
+)
+
 workers = sa.Table(
     "workers",
     metadata,

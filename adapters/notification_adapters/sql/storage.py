@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from uuid import UUID
 
 import sqlalchemy as sa
 from attrs import frozen
@@ -120,6 +121,7 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
     worker_lock: WorkerLock,
     notifier: DispatchNotifier,
     topics: Topics | None,
+    operational_environment: UUID | None,
     deliveries: Callable[
         [WebhookRows, RequestRecordRows, OutboxRows, IdGenerator, StatisticsRows],
         SqlDeliveryStore[Database],
@@ -127,10 +129,12 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
 ) -> AsyncGenerator[SqlStorage]:
     """Give the stores of a database that has been checked; lock and waking end with them.
 
-    With ``topics`` the outbox is filled: somebody is to send what is in it. ``deliveries`` makes
+    With ``topics`` the outbox is filled: somebody is to send what is in it. With an
+    ``operational_environment`` operational events are kept for its webhooks. ``deliveries`` makes
     the engine's own store.
     """
-    commits, outbox, statistics = CommitHooks(), OutboxRows(topics, ids), StatisticsRows(database)
+    commits, statistics = CommitHooks(), StatisticsRows(database)
+    outbox = OutboxRows(topics, operational_environment, ids)
     rows, records = WebhookRows(database, cipher), RequestRecordRows(database.dialect, cipher)
     try:
         yield SqlStorage(

@@ -8,6 +8,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from types import MappingProxyType
 from uuid import UUID
 
@@ -40,6 +41,7 @@ _NO_FIELDS: Mapping[str, object] = MappingProxyType({})
 OK, CREATED, ACCEPTED, NO_CONTENT, NOT_MODIFIED = 200, 201, 202, 204, 304
 
 Validator = Callable[[Mapping[str, object]], Sequence[Detail]]
+_EnvironmentValidator = Callable[[UUID | None, Mapping[str, object]], Sequence[Detail]]
 
 
 @frozen
@@ -84,7 +86,7 @@ class Handler:
     """
 
     respond: Callable[[ApiCall], Awaitable[web.Response]]
-    validate: Validator | None = None
+    validate: _EnvironmentValidator | None = None
     parses_body: bool = False
     takes: Callable[[web.Request], bool] | None = None
     is_merge_patch: bool = False
@@ -134,7 +136,7 @@ class Endpoint:
             async with asyncio.timeout(self._longest):
                 self.access.permit(request, caller, self.operation.rule)
                 parameters, environment_id = await self._address(caller, head)
-                fields = _NO_FIELDS if body is None else self._fields(body)
+                fields = _NO_FIELDS if body is None else self._fields(body, environment_id)
                 return await self.handler.respond(
                     ApiCall(
                         *(request, head, self.router, caller, self.operation.operation_id),
@@ -174,7 +176,7 @@ class Endpoint:
             )
             if not has_arrived:
                 limit.reschedule(asyncio.get_running_loop().time() + longest)
-            fields = self._fields(body)
+            fields = self._fields(body, environment_id)
         return ApiCall(
             *(request, head, self.router, caller, operation.operation_id),
             *(environment_id, parameters, body, fields),
@@ -186,13 +188,15 @@ class Endpoint:
         rule = self.operation.rule
         return parameters, await self.access.environment(caller, rule, parameters.values)
 
-    def _fields(self, body: bytes) -> Mapping[str, object]:
+    def _fields(self, body: bytes, environment_id: UUID | None) -> Mapping[str, object]:
         """Return the fields of a body, checked unless the handler does that itself."""
         if self.handler.parses_body:
             return _NO_FIELDS
         fields = parse_object(body)
         if self.operation.body and not self.handler.is_merge_patch:
-            check_fields(fields, self.operation.body, self.handler.validate)
+            validate = self.handler.validate
+            bound = validate and partial(validate, environment_id)
+            check_fields(fields, self.operation.body, bound)
         return fields
 
 

@@ -25,6 +25,7 @@ from notification_entrypoints.api.operations.webhooks import WebhookOperations
 from notification_entrypoints.api.paging import Paging
 from notification_entrypoints.api.security.authentication import Callers
 from notification_entrypoints.bootstrap.application import Application
+from notification_entrypoints.config.policies import event_catalogues
 from notification_entrypoints.config.settings import Settings
 
 
@@ -50,7 +51,7 @@ def handlers(
         ingest=application.ingests[Source.HTTP],
         idempotency=idempotency,
         validation=application.validation,
-        catalogue=settings.event.catalogue,
+        catalogues=event_catalogues(settings),
         metrics=application.metrics,
         tracer=application.tracer,
         clock=clock,
@@ -81,7 +82,7 @@ def handlers(
 
 def _document_handler(document: Document, settings: Settings) -> Handler:
     content = served_document(
-        document.root, settings.event.catalogue, settings.webhooks.signature_headers
+        document.root, event_catalogues(settings), settings.webhooks.signature_headers
     )
 
     async def respond(_: ApiCall) -> web.Response:

@@ -51,6 +51,7 @@ from notification_core.webhooks.webhook_tester import WebhookTester
 from notification_core.webhooks.webhooks import WebhookService
 from notification_entrypoints.bootstrap.authentication import open_credentials
 from notification_entrypoints.bootstrap.http_sender import choose_sender
+from notification_entrypoints.bootstrap.operational_events import publish_operational_events
 from notification_entrypoints.bootstrap.signer import fastest_signer
 from notification_entrypoints.bootstrap.storage import open_storage
 from notification_entrypoints.bootstrap.tracer import open_tracer
@@ -58,6 +59,7 @@ from notification_entrypoints.config.parsers import EventValidation
 from notification_entrypoints.config.policies import (
     delivery_rules,
     dispatch_rules,
+    event_catalogues,
     reaper_rules,
     retention_rules,
     webhook_rules,
@@ -164,6 +166,11 @@ async def open_application(
             _open_dispatcher(runtime) if overrides.dispatches else nullcontext()
         )
         ingests = await _open_ingests(stack, runtime, dispatcher)
+        if dispatcher:
+            operational = ingests[Source.OPERATIONAL]
+            await stack.enter_async_context(
+                publish_operational_events(settings, storage, operational, clock, metrics)
+            )
         environments = _open_environments(stack, runtime, overrides.directory)
         # Without a dispatcher here, the dispatching process sees the change at its next poll.
         on_webhooks_changed = dispatcher.on_webhooks_changed if dispatcher else lambda _: None
@@ -304,7 +311,7 @@ def _webhook_tester(runtime: Runtime) -> WebhookTester:
         clock=runtime.clock,
         ids=runtime.ids,
         observer=runtime.metrics,
-        catalogue=runtime.settings.event.catalogue,
+        catalogues=event_catalogues(runtime.settings),
         lease=runtime.settings.webhooks.lease,
     )
 

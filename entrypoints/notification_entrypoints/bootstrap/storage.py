@@ -31,12 +31,19 @@ async def open_storage(
     """Open the database at ``DB_URI``, which has been migrated."""
     cipher = await _cipher(settings)
     if file := file_of(settings.db.uri):
-        opening = open_sqlite(file, cipher, clock, ids, settings.kafka.topic_names)
+        opening = open_sqlite(
+            *(file, cipher, clock, ids, settings.kafka.topic_names),
+            operational_environment=settings.operational_webhook_environment,
+        )
     else:
         from notification_adapters.sql.postgres import open_postgres  # noqa: PLC0415 - only where needed
 
         server = server_of(settings)
-        opening = open_postgres(server, cipher, clock, ids, topics=settings.kafka.topic_names)
+        opening = open_postgres(
+            *(server, cipher, clock, ids),
+            topics=settings.kafka.topic_names,
+            operational_environment=settings.operational_webhook_environment,
+        )
     async with opening as storage:
         yield storage
 

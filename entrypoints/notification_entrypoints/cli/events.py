@@ -13,6 +13,7 @@ from notification_entrypoints.cli.completion import complete_event_id, complete_
 from notification_entrypoints.cli.ids import environment_option
 from notification_entrypoints.cli.options import (
     EVENT_ID,
+    ID,
     WholeNumber,
     examples,
     since_option,
@@ -79,16 +80,22 @@ def command() -> None:
     epilog=examples(
         "events types",
         "events types --json",
+        "events types --environment ID",
     ),
+)
+@click.option(
+    "--environment", type=ID, help="What the webhooks of this environment can subscribe to."
 )
 @list_option
 @api_option
-def types(api: Api, *, as_json: bool) -> None:
+def types(api: Api, *, environment: UUID | None, as_json: bool) -> None:
     """List the event types: what a webhook can subscribe to.
 
-    With --output json each has a JSON Schema of its data and an example as well.
+    Operational events are among those of the environment that OPERATIONAL_WEBHOOK_ENVIRONMENT
+    names. With --output json each has a JSON Schema of its data and an example as well.
     """
-    response = run(ask(api, "GET", "/webhooks/events"))
+    query = {} if environment is None else {"environment_id": str(environment)}
+    response = run(ask(api, "GET", "/webhooks/events", query=query))
     if as_json:
         print_raw_json(response)
         return

@@ -9,6 +9,7 @@ from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Generic, TypeVar
+from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from attrs import frozen
@@ -211,6 +212,11 @@ def HOST_AND_PORT(text: str) -> str:
 @accepts("the path of a file, or empty")
 def LOCATION(text: str) -> Path | None:
     return Path(TEXT.parse(text)) if text else None
+
+
+@accepts("the id of an environment (a UUID), or empty")
+def ENVIRONMENT_ID(text: str) -> UUID | None:
+    return UUID(text) if text else None
 
 
 @accepts("the path of an event catalogue (OpenAPI 3.1 in JSON or YAML), or empty")

@@ -3,6 +3,7 @@
 from pathlib import Path
 from ssl import SSLContext
 
+from notification_adapters.event_formats.catalogue import operational_catalogue
 from notification_adapters.http.destination_guard import trust_in
 from notification_core.dispatch.attempt import DeliveryRules
 from notification_core.dispatch.capacity import Bounds
@@ -11,6 +12,7 @@ from notification_core.errors import Detail, InvalidSettings
 from notification_core.maintenance.lease_reaper import ReaperRules
 from notification_core.maintenance.retention_sweeper import RetentionRules
 from notification_core.model.circuit_breaker import BreakerPolicy
+from notification_core.model.event_types import EventCatalogues
 from notification_core.model.retry_policy import RetryPolicy
 from notification_core.webhooks.webhooks import WebhookRules
 from notification_entrypoints.config.settings import Settings
@@ -21,9 +23,16 @@ def webhook_rules(settings: Settings) -> WebhookRules:
     return WebhookRules(
         destinations=settings.webhooks.destinations,
         reserved_headers=settings.webhooks.signature_headers.names,
-        catalogue=settings.event.catalogue,
+        catalogues=event_catalogues(settings),
         max_webhooks=settings.webhooks.max_per_environment,
         max_timeout=settings.webhooks.write_timeout,
+    )
+
+
+def event_catalogues(settings: Settings) -> EventCatalogues:
+    """Return which event types webhooks can subscribe to."""
+    return EventCatalogues(
+        settings.event.catalogue, operational_catalogue(), settings.operational_webhook_environment
     )
 
 

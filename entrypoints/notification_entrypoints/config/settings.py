@@ -11,6 +11,7 @@ from datetime import timedelta
 from functools import cache
 from types import MappingProxyType
 from urllib.parse import urlsplit
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from attrs import frozen
@@ -31,6 +32,7 @@ from notification_entrypoints.config.parsers import (
     ADDRESS,
     BASE_URL,
     DELAY,
+    ENVIRONMENT_ID,
     SHUTDOWN_DELAY,
     TEXT,
     TRUTH,
@@ -111,6 +113,12 @@ class Settings:
     kafka: KafkaSettings = group(KafkaSettings, lambda _: KafkaSettings())
     project_management_api_uri: str | None = setting(
         BASE_URL, "http://localhost:8101/api", "Who knows the environments; empty for no check."
+    )
+    operational_webhook_environment: UUID | None = setting(
+        ENVIRONMENT_ID,
+        "",
+        "The environment whose webhooks can subscribe to operational events, such as that a "
+        "webhook was disabled; empty for none.",
     )
     webhooks: WebhookSettings = group(WebhookSettings, lambda _: WebhookSettings())
     otel: OtelSettings = group(OtelSettings, lambda _: OtelSettings())

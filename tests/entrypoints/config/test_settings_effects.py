@@ -176,9 +176,11 @@ async def configured(**chosen: str) -> AsyncIterator[Product]:
     """Open the library with these variables."""
     # The time of day: tokens are judged by it.
     clock, sender = ManualClock(datetime.now(UTC)), ScriptedSender()
-    storage = memory_storage(clock)
+    loaded = settings(**SECRET, **chosen)
+    operational = loaded.operational_webhook_environment
+    storage = memory_storage(clock, operational_environment=operational)
     given = AdapterOverrides(clock=clock, storage=storage, sender=sender)
-    async with open_notifications(settings(**SECRET, **chosen), given) as notifications:
+    async with open_notifications(loaded, given) as notifications:
         yield Product(notifications, storage, sender, clock)
 
 
@@ -363,6 +365,28 @@ async def test_a_delivery_waits_no_longer_for_a_paused_webhook_than_it_may() -> 
         await product.clock.advance(120)
         await product.drain()
         assert (delivery.state, delivery.reason) == ("failed", "webhook_paused")
+
+
+@shows("OPERATIONAL_WEBHOOK_ENVIRONMENT")
+async def test_webhooks_of_one_environment_are_sent_operational_events() -> None:
+    alerts, told = "https://alerts.example.com/", ["webhook-delivery-failed"]
+    draft = WebhookDraft(name="alerts", url=alerts, events=told)
+    operational = uuid4()
+    chosen = {"WEBHOOKS_MAX_RETRIES": "0", "WEBHOOKS_BREAKER_FAILURES": "0"}
+    async with configured(OPERATIONAL_WEBHOOK_ENVIRONMENT=str(operational), **chosen) as product:
+        await product.notifications.webhooks.create(operational, draft)
+        with pytest.raises(InvalidInput, match="refused"):
+            await product.notifications.webhooks.create(ENVIRONMENT, draft)
+        await product.webhook()
+        product.sender.respond(URL, 500)
+        await product.publish()
+        await product.clock.advance(3)
+        await product.drain()
+        (request,) = [one for one in product.sender.requests if one.url == alerts]
+    assert json.loads(request.body)["data"]["environment_id"] == str(ENVIRONMENT)
+    async with configured(**chosen) as product:
+        with pytest.raises(InvalidInput, match="refused"):
+            await product.notifications.webhooks.create(operational, draft)
 
 
 @shows("WEBHOOKS_DISABLE_AFTER")

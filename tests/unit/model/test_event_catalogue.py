@@ -1,5 +1,6 @@
 """What a catalogue is: which documents are one, and what is said of those that are not."""
 
+import json
 import re
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from notification_adapters.event_formats.catalogue import operational_catalogue
+from notification_adapters.event_formats.data_schemas import DataSchemas
 from notification_core.model.event_catalogue import (
     DIALECT,
     GENERATED,
@@ -22,6 +25,7 @@ from notification_core.model.event_types import (
     EventType,
 )
 from notification_core.model.outbox_message import OperationalEventType
+from tests.support.samples import an_event
 
 PLACED = "order-placed"
 BODY = f"webhooks.{PLACED}.post.requestBody.content['application/json']"
@@ -177,7 +181,20 @@ def test_the_names_of_operational_events_are_refused(name: str) -> None:
 
 
 def test_all_operational_events_are_reserved() -> None:
-    assert frozenset(OperationalEventType) <= RESERVED_EVENT_TYPES
+    assert frozenset(OperationalEventType) == RESERVED_EVENT_TYPES
+    assert operational_catalogue().types.keys() == RESERVED_EVENT_TYPES
+
+
+def test_the_schemas_of_operational_events_fit_their_examples_and_say_what_each_field_is() -> None:
+    schemas = DataSchemas(operational_catalogue())
+    for event_type in operational_catalogue().types.values():
+        assert event_type.summary
+        data = json.dumps(event_type.example).encode()
+        assert schemas.fits(an_event(type=event_type.name, data=data))
+        fields: Any = event_type.schema["properties"]
+        assert all(field["description"] for field in fields.values())
+        assert isinstance(event_type.example, dict)
+        assert event_type.example.keys() <= fields.keys()
 
 
 def test_what_the_api_generates_is_not_taken_for_a_catalogue() -> None:

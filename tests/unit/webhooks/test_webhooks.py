@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from attrs import evolve
 
+from notification_adapters.event_formats.catalogue import operational_catalogue
 from notification_core.errors import (
     InvalidWebhook,
     TooManyWebhooks,
@@ -15,7 +16,7 @@ from notification_core.errors import (
     WebhookOutdated,
 )
 from notification_core.model.destinations import DestinationPolicy
-from notification_core.model.event_types import EventCatalogue
+from notification_core.model.event_types import EventCatalogue, EventCatalogues
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.ports.webhooks import WebhookStore
@@ -26,13 +27,16 @@ from notification_core.webhooks.webhooks import (
     WebhookRules,
 )
 from tests.support.assembly import MemoryApp
-from tests.support.samples import CATALOGUE, ENVIRONMENT
+from tests.support.samples import CATALOGUE, ENVIRONMENT, an_id
 
+OPERATIONAL = an_id()
 RULES = WebhookRules(
     destinations=DestinationPolicy(),
     reserved_headers=frozenset({"x-signature"}),
-    catalogue=EventCatalogue(
-        {name: CATALOGUE.types[name] for name in ("job-created", "job-completed")}
+    catalogues=EventCatalogues(
+        EventCatalogue({name: CATALOGUE.types[name] for name in ("job-created", "job-completed")}),
+        operational_catalogue(),
+        OPERATIONAL,
     ),
     max_webhooks=2,
     max_timeout=timedelta(seconds=10),

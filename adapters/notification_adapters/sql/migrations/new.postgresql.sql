@@ -363,3 +363,16 @@ CREATE TABLE console_sessions (
 CREATE INDEX console_sessions_age ON console_sessions (expires_at);
 
 UPDATE notification_schema SET version_num='0003' WHERE notification_schema.version_num = '0002';
+
+-- Running upgrade 0003 -> 0004
+
+CREATE TABLE operational_events (
+    event_id UUID NOT NULL, 
+    type TEXT NOT NULL, 
+    occurred_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    data BYTEA NOT NULL, 
+    ordering_key TEXT, 
+    CONSTRAINT operational_events_pkey PRIMARY KEY (event_id)
+);
+
+UPDATE notification_schema SET version_num='0004' WHERE notification_schema.version_num = '0003';

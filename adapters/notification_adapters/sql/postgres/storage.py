@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from uuid import UUID
 
 from attrs import evolve
 
@@ -28,10 +29,12 @@ async def open_postgres(  # noqa: PLR0913 - what a storage is made of
     now: Now = server_time,
     *,
     topics: Topics | None = None,
+    operational_environment: UUID | None = None,
 ) -> AsyncGenerator[SqlStorage]:
     """Open a database that has been migrated.
 
-    With ``topics`` its outbox is filled: somebody is to send what is in it.
+    With ``topics`` its outbox is filled: somebody is to send what is in it. With an
+    ``operational_environment`` operational events are kept for its webhooks.
     Schedules and leases go by ``now``, the server's clock; ``clock`` only measures durations.
     Raises :class:`StorageUnusable` where the server does not let us in,
     :class:`IncompatibleSchema` where the schema does not fit, :class:`WrongEncryptionSecret`
@@ -43,7 +46,9 @@ async def open_postgres(  # noqa: PLR0913 - what a storage is made of
         notifier = PostgresNotifier(database.pool, channel)
         lock = SessionWorkerLock(LockSession(server, channel, notifier.on_notify), database, clock)
         store = partial(PostgresDeliveryStore, database)
-        async with open_stores(database, cipher, ids, lock, notifier, topics, store) as storage:
+        targets = topics, operational_environment
+        parts = database, cipher, ids, lock, notifier, *targets, store
+        async with open_stores(*parts) as storage:
             yield storage
 
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from uuid import UUID
 
 from notification_adapters.clock import SystemClock
 from notification_adapters.null_objects import NoNotifier
@@ -18,12 +19,19 @@ from notification_core.ports.clock import Clock
 
 
 @asynccontextmanager
-async def open_sqlite(
-    path: Path, cipher: Cipher, clock: Clock, ids: IdGenerator, topics: Topics | None = None
+async def open_sqlite(  # noqa: PLR0913 - what a storage is made of
+    path: Path,
+    cipher: Cipher,
+    clock: Clock,
+    ids: IdGenerator,
+    topics: Topics | None = None,
+    *,
+    operational_environment: UUID | None = None,
 ) -> AsyncGenerator[SqlStorage]:
     """Open an SQLite file that has been migrated.
 
-    With ``topics`` its outbox is filled: somebody is to send what is in it.
+    With ``topics`` its outbox is filled: somebody is to send what is in it. With an
+    ``operational_environment`` operational events are kept for its webhooks.
     Raises :class:`StorageUnusable` for what is no such file, :class:`IncompatibleSchema` where
     its schema does not fit, :class:`WrongEncryptionSecret` where it was written under another
     secret, and :class:`StorageUnavailable`.
@@ -33,7 +41,9 @@ async def open_sqlite(
             await check(database, cipher)
         lock = FileWorkerLock(path, database)
         store = partial(SqliteDeliveryStore, database)
-        async with open_stores(database, cipher, ids, lock, NoNotifier(), topics, store) as storage:
+        targets = topics, operational_environment
+        parts = database, cipher, ids, lock, NoNotifier(), *targets, store
+        async with open_stores(*parts) as storage:
             yield storage
 
 

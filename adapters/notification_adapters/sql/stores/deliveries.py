@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import Deadlines, LockedDelivery
-from notification_adapters.sql.stores import health_rows, worker_rows
+from notification_adapters.sql.stores import health_rows, operational_event_rows, worker_rows
 from notification_adapters.sql.stores.attempt_results import (
     LoggedAttempt,
     logged_interruption,
@@ -74,6 +74,11 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
         """Open a transaction: committed where the block ends, rolled back where it raises."""
         async with self._statistics.write_transaction() as (connection, writer):
             yield self._ingest(connection, writer)
+
+    async def has_operational_events(self) -> bool:
+        """Tell whether operational events wait for webhooks."""
+        async with self._database.query() as connection:
+            return await operational_event_rows.are_waiting(connection)
 
     @asynccontextmanager
     async def join(self, connection: AsyncConnection) -> AsyncGenerator[IngestTransaction]:

@@ -9,14 +9,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import Lease
-from notification_adapters.sql.stores import lines
+from notification_adapters.sql.stores import lines, operational_event_rows
 from notification_adapters.sql.stores.dead_letters import DeadLetterRows
 from notification_adapters.sql.stores.erasure_steps import RUNNING
 from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.stores.statistics_rows import StatisticsRows
 from notification_adapters.sql.stores.webhook_rows import WebhookRows
 from notification_core.model.delivery import NewDelivery
-from notification_core.model.event import Arrival, EventKey, EventToStore, arrivals
+from notification_core.model.event import Arrival, Event, EventKey, EventToStore, arrivals
 from notification_core.model.message import DeadLetter
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.statistics import count_skips
@@ -92,6 +92,10 @@ class SqlIngest(IngestTransaction):
         if skips := count_skips(deliveries):
             writer = self._writer or self._statistics.writers.lend_to_host(self._connection)
             await self._statistics.add(self._connection, skips, now, writer)
+
+    async def take_operational_events(self, environment_id: UUID, limit: int) -> Sequence[Event]:
+        """Take the oldest operational events that wait for webhooks."""
+        return await operational_event_rows.take(self._connection, environment_id, limit)
 
     async def add_records(self, records: RequestRecords) -> None:
         """Write the response to the request that all this is for."""

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.installation_tables import outbox, outbox_lease
+from notification_adapters.sql.stores import operational_event_rows
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.concurrency.transactions import retry_lost_transaction
 from notification_core.model.message import DeadLetter, Headers, Topics
@@ -20,6 +21,8 @@ from notification_core.model.outbox_message import (
     OutgoingMessage,
     dead_letter_message,
     operational_event_message,
+    published_operational_event,
+    reaches_webhooks,
 )
 from notification_core.ports.outbox import Outbox
 
@@ -32,20 +35,34 @@ _headers = msgspec.json.Decoder(Headers)
 class OutboxRows:
     """Writes messages inside the transaction of what they tell of; none if there are no topics.
 
+    Operational events are written for the webhooks of an environment as well, if there is one.
     Events may be given as a generator: it is not looked at where nobody wants to know.
     """
 
-    def __init__(self, topics: Topics | None, ids: IdGenerator) -> None:
+    def __init__(
+        self, topics: Topics | None, operational_environment: UUID | None, ids: IdGenerator
+    ) -> None:
         self._topics = topics
+        self._environment = operational_environment
         self._ids = ids
 
     async def append(
         self, connection: AsyncConnection, events: Iterable[OperationalEvent], now: datetime
     ) -> None:
-        """Write operational events for the platform."""
+        """Write operational events for the platform: of both kinds under the same ids."""
+        if not self._topics and not self._environment:
+            return
+        with_ids = [(event, self._ids()) for event in events]
         if topics := self._topics:
-            messages = [operational_event_message(event, self._ids(), topics) for event in events]
+            messages = [operational_event_message(*pair, topics) for pair in with_ids]
             await _add(connection, messages, now)
+        if environment_id := self._environment:
+            published = [
+                published_operational_event(event, event_id, environment_id)
+                for event, event_id in with_ids
+                if reaches_webhooks(event, environment_id)
+            ]
+            await operational_event_rows.add(connection, published)
 
     async def forward(
         self, connection: AsyncConnection, letters: Iterable[DeadLetter], now: datetime

@@ -1,7 +1,8 @@
 """The document as an installation serves it: with its own event types.
 
 Its ``webhooks`` are what a receiver gets of each type, with every header and the whole body. They
-are marked as generated, since a catalogue has the schemas of ``data`` instead.
+are marked as generated, since a catalogue has the schemas of ``data`` instead. Operational events
+are among them if the installation sends them to webhooks.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ import msgspec
 
 from notification_adapters.event_formats.catalogue import default_catalogue
 from notification_core.model.event_catalogue import GENERATED, with_references
-from notification_core.model.event_types import EventCatalogue, EventType, Json
+from notification_core.model.event_types import EventCatalogue, EventCatalogues, EventType, Json
 from notification_core.signing.signatures import SignatureHeaders
 
 Object: TypeAlias = "dict[str, Json]"
@@ -24,9 +25,10 @@ _TEXT: Object = {"type": "string"}
 
 
 def served_document(
-    document: Mapping[str, Json], catalogue: EventCatalogue, headers: SignatureHeaders
+    document: Mapping[str, Json], catalogues: EventCatalogues, headers: SignatureHeaders
 ) -> bytes:
-    """Return the document as JSON, for a catalogue and the configured signature headers."""
+    """Return the document as JSON, for the catalogues and the configured signature headers."""
+    catalogue = catalogues.published
     components = cast("dict[str, Object]", document["components"])
     names: list[Json] = [*catalogue.types]
     known: Json = {**cast("Object", components["schemas"]["KnownEventName"]), "enum": names}
@@ -38,14 +40,14 @@ def served_document(
         **document,
         "webhooks": {
             event_type.name: _webhook(event_type, [*sent])
-            for event_type in catalogue.types.values()
+            for event_type in catalogues.known.types.values()
         },
         "components": {
             **components,
             "schemas": {
                 **components["schemas"],
                 "KnownEventName": known,
-                **dict(_data_schemas(catalogue)),
+                **dict(_data_schemas(catalogues.known)),
             },
             "parameters": {**components["parameters"], **sent},
             "examples": examples,

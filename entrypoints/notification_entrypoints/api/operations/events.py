@@ -20,12 +20,12 @@ from notification_adapters.event_formats.cloudevents import (
 )
 from notification_adapters.event_formats.event_json import read_events
 from notification_core.concurrency.ids import IdGenerator
-from notification_core.errors import EnvironmentBeingErased, InvalidInput
+from notification_core.errors import EnvironmentBeingErased, EnvironmentNotFound, InvalidInput
 from notification_core.ingest.data_validation import DataValidation, Misfits
 from notification_core.ingest.ingest import Ingest, Published
 from notification_core.ingest.ingest_spans import with_trace
 from notification_core.model.event import Event
-from notification_core.model.event_types import EventCatalogue
+from notification_core.model.event_types import EventCatalogues
 from notification_core.model.message import Headers
 from notification_core.model.request_records import RecordsOf
 from notification_core.ports.clock import Clock
@@ -78,7 +78,7 @@ class EventOperations:
     ingest: Ingest
     idempotency: Idempotency
     validation: DataValidation
-    catalogue: EventCatalogue
+    catalogues: EventCatalogues
     metrics: IngestMetrics
     tracer: Tracer
     clock: Clock
@@ -98,9 +98,15 @@ class EventOperations:
             "publishEvents": Handler(self.publish, parses_body=True, takes=_is_binary_json),
         }
 
-    async def types(self, _: ApiCall) -> web.Response:
-        """Answer with the catalogue."""
-        return json_response(self.converter.dump(list(self.catalogue.types.values())))
+    async def types(self, call: ApiCall) -> web.Response:
+        """Answer with the catalogue, that of an environment if one is named."""
+        catalogue = self.catalogues.published
+        if "environment_id" in call.parameters.values:
+            environment_id = call.parameters.id("environment_id")
+            if not call.caller.reaches(environment_id):
+                raise EnvironmentNotFound(environment_id)
+            catalogue = self.catalogues.of(environment_id)
+        return json_response(self.converter.dump(list(catalogue.types.values())))
 
     async def publish(self, call: ApiCall) -> web.Response:
         """Publish one event or a batch; count events that are refused."""
@@ -159,7 +165,7 @@ class EventOperations:
             environment_id=call.environment_id,
             now=now,
             zone=self.zone,
-            catalogue=self.catalogue,
+            catalogue=self.catalogues.published,
         )
         return _Batch(events, single, self.validation.misfits(events), headers)
 

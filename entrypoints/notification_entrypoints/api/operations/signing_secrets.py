@@ -73,7 +73,7 @@ class SigningSecretOperations:
         return web.Response(status=NO_CONTENT)
 
 
-def _validate(fields: Mapping[str, object]) -> Sequence[Detail]:
+def _validate(_: UUID | None, fields: Mapping[str, object]) -> Sequence[Detail]:
     """Say what is wrong with a secret, if one is given."""
     try:
         if "secret" in fields:

@@ -125,7 +125,8 @@ class WebhookOperations:
 
         def redraft(stored: Webhook) -> WebhookDraft:
             fields = merged(self.converter.fields(stored), call.fields, self.written.fields)
-            check_fields(fields, self.written, partial(self.validate, stored_events=stored.events))
+            validate = partial(self.validate, stored.environment_id, stored_events=stored.events)
+            check_fields(fields, self.written, validate)
             return self.converter.draft(fields)
 
         expected = expected_versions(call.head.headers)
@@ -166,15 +167,22 @@ class WebhookOperations:
         return json_response(self.converter.dump(trial))
 
     def validate(
-        self, fields: Mapping[str, object], stored_events: Collection[str] = ()
+        self,
+        environment_id: UUID | None,
+        fields: Mapping[str, object],
+        stored_events: Collection[str] = (),
     ) -> Sequence[Detail]:
         """Say what the rules of the product have against fields that the document allows."""
+        assert environment_id is not None  # noqa: S101 - for the type checker only
         draft = self.converter.draft({**_NOTHING, **fields})
-        return self.subscriptions.validate(draft, stored_events)
+        return self.subscriptions.validate(environment_id, draft, stored_events)
 
-    def validate_replacement(self, fields: Mapping[str, object]) -> Sequence[Detail]:
+    def validate_replacement(
+        self, environment_id: UUID | None, fields: Mapping[str, object]
+    ) -> Sequence[Detail]:
         """Say the same of a webhook that is stored; which types it may keep is seen there."""
-        return self.validate(fields, cast("Collection[str]", fields.get("events", ())))
+        events = cast("Collection[str]", fields.get("events", ()))
+        return self.validate(environment_id, fields, events)
 
     def _records(self, call: ApiCall) -> RequestRecords:
         return [self.audit_trail.entry_for(call, call.parameters.id("webhook_id"))]
