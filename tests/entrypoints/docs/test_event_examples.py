@@ -10,7 +10,7 @@ import pytest
 from tests.support.samples import EVENT_TYPES
 
 ROOT = Path(__file__).parents[3]
-PAGES = ("README.md", "docs/index.md", "docs/tutorial/quickstart.md")
+PAGES = ("README.md", "docs/tutorial/quickstart.md")
 
 
 @pytest.mark.parametrize("page", PAGES)
