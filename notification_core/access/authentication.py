@@ -58,8 +58,9 @@ class StoredKeys(CredentialScheme):
         if not reference.startswith(_KEY):
             return False
         try:
-            key, _ = await self._found.get(reference.removeprefix(_KEY))
-        except CredentialRefused:
+            key_id = UUID(reference.removeprefix(_KEY))
+            key, _ = await self._found.get(key_id.hex)
+        except (ValueError, CredentialRefused):  # of what is not an id, too
             return False
         return key.state(self._clock.now()) is KeyState.ACTIVE
 

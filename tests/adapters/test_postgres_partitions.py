@@ -12,7 +12,7 @@ from notification_adapters.sql.postgres import open_postgres
 from notification_adapters.sql.tables import SCHEMA
 from notification_core.concurrency.ids import IdGenerator
 from tests.contracts.conftest import harness_of
-from tests.contracts.harness import Harness, sql_probe, standing_still
+from tests.contracts.harness import TOPICS, Harness, sql_probe, standing_still
 from tests.contracts.test_circuit_breaker import *
 from tests.contracts.test_claims import *
 from tests.contracts.test_history import *
@@ -54,8 +54,8 @@ async def harness(postgres: PostgresServer) -> AsyncIterator[Harness]:
     async with postgres.database(changed=script) as database:
         server = postgres.server(database)
         async with (
-            open_postgres(server, CIPHER, clock, ids, now) as storage,
-            open_postgres(server, CIPHER, clock, ids, now) as rival,
+            open_postgres(server, CIPHER, clock, ids, now, topics=TOPICS) as storage,
+            open_postgres(server, CIPHER, clock, ids, now, topics=TOPICS) as rival,
         ):
             yield evolve(
                 harness_of(storage, rival, clock, ids, sql_probe(storage)), one_dispatcher=False
