@@ -22,6 +22,7 @@ GROUPS = {
     "WEBHOOKS": "Deliveries",
     "RETENTION": "Retention",
     "KAFKA": "Kafka",
+    "CONSOLE": "The console and the portal",
     "OTEL": "Tracing",
     "PROJECT": "The platform",
 }
@@ -38,6 +39,7 @@ COMMANDS: Mapping[str, str] = {
     "the ops server": "`up`, `api`, `consumer`",
     "the log": "all",
     "the storage": "all that open the database",
+    "the console": "`up`, `api`",
     "the command": "`dead-letters`",
 }
 PLACES: Mapping[str, str] = {
@@ -54,6 +56,7 @@ PLACES: Mapping[str, str] = {
     "bootstrap.http_sender": "sending",
     "bootstrap.kafka": "taking events from Kafka",
     "bootstrap.operational_events": "sending",
+    "bootstrap.sessions": "the console",
     "bootstrap.storage": "the storage",
     "bootstrap.tracer": "tracing",
     "commands.consumer": "taking events from Kafka",
@@ -67,6 +70,7 @@ PLACES: Mapping[str, str] = {
     "config.policies.webhook_rules": "the API",
     "config.policies.event_catalogues": "the API",
     "config.wrapped_secrets": "the storage",
+    "console": "the console",
     "embedded": "the API",
     "embedded.event": "taking events in",
     "ops.debug": "the ops server",

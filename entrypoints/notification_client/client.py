@@ -397,6 +397,5 @@ def _query(parameters: Mapping[str, object]) -> dict[str, str]:
 def _replay(
     since: datetime, until: datetime | None, states: Iterable[str] | None
 ) -> dict[str, object]:
-    chosen = None if states is None else [*states]
-    fields = {"since": since, "until": until, "states": chosen}
+    fields = {"since": since, "until": until, "states": states and [*states]}
     return {name: value for name, value in fields.items() if value is not None}

@@ -124,13 +124,15 @@ class PortalSessionService:
             raise PortalCodeRefused
         token = format_token(ids, self._new_secret())
         now = self._clock.now()
+
+        def exchanged(stored: PortalSession) -> PortalSession:
+            return exchange_code(stored, code, token, now)
+
         environment_id, session_id = ids
         try:
-            session = await self._store.change(
-                environment_id,
-                session_id,
-                lambda stored: exchange_code(stored, code, token, now),
-            )
+            # Anybody can send a code: nothing is locked for one that is rejected.
+            exchanged(await self._store.find(environment_id, session_id))
+            session = await self._store.change(environment_id, session_id, exchanged)
         except PortalSessionNotFound as error:
             raise PortalCodeRefused from error
         return IssuedPortalSession(session, token)

@@ -12,6 +12,8 @@ from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from uuid import UUID
 
+SECRET_BYTES = 32
+
 _ID = re.compile("[0-9a-f]{32}")
 _SECRET = re.compile("[A-Za-z0-9_-]{43}")
 _ID_LENGTH = 32

@@ -113,6 +113,13 @@ class SqlStorage(Storage):
         self.commits.after(connection, callback)
 
 
+MakeDeliveryStore = Callable[
+    [WebhookRows, RequestRecordRows, OutboxRows, IdGenerator, StatisticsRows],
+    SqlDeliveryStore[Database],
+]
+"""Makes an engine's own delivery store."""
+
+
 @asynccontextmanager
 async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
     database: Database,
@@ -122,10 +129,7 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
     notifier: DispatchNotifier,
     topics: Topics | None,
     operational_environment: UUID | None,
-    deliveries: Callable[
-        [WebhookRows, RequestRecordRows, OutboxRows, IdGenerator, StatisticsRows],
-        SqlDeliveryStore[Database],
-    ],
+    deliveries: MakeDeliveryStore,
 ) -> AsyncGenerator[SqlStorage]:
     """Give the stores of a database that has been checked; lock and waking end with them.
 

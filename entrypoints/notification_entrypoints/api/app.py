@@ -2,14 +2,14 @@
 
 from aiohttp import web
 
-from notification_entrypoints.api.edge import OriginPolicy, edge
+from notification_entrypoints.api.edge import ORIGIN_POLICY, OriginPolicy, edge
 from notification_entrypoints.api.endpoint import ENDPOINTS, Endpoint, Timeouts
 from notification_entrypoints.api.http.allowed_methods import path_pattern, tell_methods
 from notification_entrypoints.api.http.requests import BodyMemory
 from notification_entrypoints.api.openapi.document import load_document
 from notification_entrypoints.api.openapi.reference_page import add_reference_page
 from notification_entrypoints.api.routes import handlers
-from notification_entrypoints.api.security.authentication import Callers
+from notification_entrypoints.api.security.authentication import CALLERS, Callers
 from notification_entrypoints.api.security.authorization import Access
 from notification_entrypoints.api.tracing import publish_spans
 from notification_entrypoints.bootstrap.application import Application
@@ -54,6 +54,7 @@ def api_app(
         if operation.method == "GET":
             # The same without its body, which aiohttp leaves away.
             app.router.add_route("HEAD", path, endpoint.handle)
+    app[CALLERS], app[ORIGIN_POLICY] = callers, origin_policy
     app[ENDPOINTS] = {endpoint.operation.operation_id: endpoint for endpoint in endpoints}
     application.metrics.api_routes(
         (operation.method, f"{prefix}{operation.path}") for operation in document.operations

@@ -83,7 +83,7 @@ class OriginPolicy:
         """
         if not self.open:
             return
-        if self.local and not (_is_local(request.host) or peer_is_within(request, self.proxies)):
+        if self.local and not (is_local(request.host) or peer_is_within(request, self.proxies)):
             raise RequestRefused(Problem.NOT_LOCAL)
         if request.method not in _SAFE:
             self.refuse_foreign_pages(request)
@@ -91,21 +91,18 @@ class OriginPolicy:
     def refuse_foreign_pages(self, request: web.Request) -> None:
         """Raise :class:`RequestRefused` for what a page of another site sent, unless it may call.
 
-        A browser says so by ``Origin`` or, of requests that have none, by ``Sec-Fetch-Site``.
+        What a browser says nothing of was not sent by a page.
         """
-        origin = request.headers.get(hdrs.ORIGIN)
+        origin, site = request.headers.get(hdrs.ORIGIN), request.headers.get(_FETCH_SITE)
         if _ANY in self.origins or origin in self.origins:
             return
-        try:
-            host = request.host if origin is None else urlsplit(origin).netloc
-        except ValueError:
-            host = None
-        if request.headers.get(_FETCH_SITE) == "cross-site" or host != request.host:
+        is_unsaid = origin is None and site != "cross-site"
+        if not (is_unsaid or is_own_page(request)):
             raise RequestRefused(Problem.FOREIGN_PAGE)
 
     def is_on_this_host(self, request: web.Request) -> bool:
         """Tell whether a request was sent on this host, and not through a proxy on it."""
-        return self.local and _is_local(request.host)
+        return self.local and is_local(request.host)
 
     def set_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         """Say of a response how it is to be taken, where it does not say so itself."""
@@ -142,8 +139,30 @@ class OriginPolicy:
             headers[hdrs.ACCESS_CONTROL_MAX_AGE] = _PREFLIGHT_SECONDS
 
 
+def is_own_page(request: web.Request, own_origin: str | None = None) -> bool:
+    """Tell whether a browser says that a page of this server sent a request.
+
+    It says so by ``Origin``, or by ``Sec-Fetch-Site`` where a page hides its origin, as forms of
+    pages without referrers do (``null``). ``own_origin`` is what browsers know the server by, if
+    requests are not sent to that.
+    """
+    origin, site = request.headers.get(hdrs.ORIGIN), request.headers.get(_FETCH_SITE)
+    if origin is None or origin == "null":
+        return site == "same-origin"
+    if own_origin is not None:
+        return origin == own_origin
+    try:
+        return urlsplit(origin).netloc == request.host and site != "cross-site"
+    except ValueError:
+        return False
+
+
+ORIGIN_POLICY = web.AppKey("origin_policy", OriginPolicy)
+"""What an application takes from browsers and proxies."""
+
+
 @lru_cache(maxsize=64)
-def _is_local(host: str) -> bool:
+def is_local(host: str) -> bool:
     """Tell whether a request was sent to this host by a name that nobody can point here."""
     try:
         return is_loopback(urlsplit(f"//{host}").hostname or "")

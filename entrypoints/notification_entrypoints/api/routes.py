@@ -70,7 +70,7 @@ def handlers(
         DeliveryOperations(storage.history, storage.logs, converter, paging, settings.tz),
         ReplayOperations(application.replays, idempotency, audit_trail, converter, paging),
         ApiKeyOperations(application.api_keys, audit_trail, converter, paging, clock),
-        PortalSessionOperations(application.portal_sessions, audit_trail, paging, origin_policy),
+        _portal_sessions(application, audit_trail, paging, origin_policy),
         AuditOperations(storage.audit, converter, paging),
         StatisticsOperations(storage.statistics, clock, converter, settings.tz),
     )
@@ -78,6 +78,15 @@ def handlers(
     for operations in (webhooks, events, environments, *others):
         by_id |= operations.handlers
     return by_id
+
+
+def _portal_sessions(
+    application: Application, audit_trail: AuditTrail, paging: Paging, origin_policy: OriginPolicy
+) -> PortalSessionOperations:
+    origin = application.settings.console.origin
+    return PortalSessionOperations(
+        application.portal_sessions, audit_trail, paging, origin_policy, origin
+    )
 
 
 def _document_handler(document: Document, settings: Settings) -> Handler:

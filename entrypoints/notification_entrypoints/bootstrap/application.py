@@ -18,6 +18,7 @@ from notification_adapters.null_objects import EveryEnvironment
 from notification_adapters.project_management import ProjectManagementApi
 from notification_core.access.api_keys import ApiKeyService
 from notification_core.access.authentication import StoredKeys
+from notification_core.access.console_sessions import ConsoleSessionService
 from notification_core.access.portal_sessions import PortalSessionService
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.dispatch.attempt import AttemptMaker
@@ -52,6 +53,7 @@ from notification_core.webhooks.webhooks import WebhookService
 from notification_entrypoints.bootstrap.authentication import open_credentials
 from notification_entrypoints.bootstrap.http_sender import choose_sender
 from notification_entrypoints.bootstrap.operational_events import publish_operational_events
+from notification_entrypoints.bootstrap.sessions import console_sessions, portal_sessions
 from notification_entrypoints.bootstrap.signer import fastest_signer
 from notification_entrypoints.bootstrap.storage import open_storage
 from notification_entrypoints.bootstrap.tracer import open_tracer
@@ -98,6 +100,7 @@ class Application:
     erasures: ErasureService
     api_keys: ApiKeyService
     portal_sessions: PortalSessionService
+    console_sessions: ConsoleSessionService
     credentials: Sequence[CredentialScheme] | None
     ingests: Mapping[Source, Ingest]
     validation: DataValidation
@@ -166,17 +169,14 @@ async def open_application(
             _open_dispatcher(runtime) if overrides.dispatches else nullcontext()
         )
         ingests = await _open_ingests(stack, runtime, dispatcher)
-        if dispatcher:
-            operational = ingests[Source.OPERATIONAL]
-            await stack.enter_async_context(
-                publish_operational_events(settings, storage, operational, clock, metrics)
-            )
         environments = _open_environments(stack, runtime, overrides.directory)
         # Without a dispatcher here, the dispatching process sees the change at its next poll.
         on_webhooks_changed = dispatcher.on_webhooks_changed if dispatcher else lambda _: None
         webhook_tester = _webhook_tester(runtime)
         stack.push_async_callback(_within, runtime.deadline, webhook_tester.drain)
         stored_keys = StoredKeys(storage.api_keys, clock)
+        opening_credentials = open_credentials(settings, stored_keys, clock)
+        credentials = await stack.enter_async_context(opening_credentials)
         yield Application(
             settings=settings,
             metrics=metrics,
@@ -199,10 +199,9 @@ async def open_application(
             replays=_replays(runtime, dispatcher),
             erasures=ErasureService(storage.erasures, clock, on_webhooks_changed),
             api_keys=ApiKeyService(storage.api_keys, clock, ids, _secret, stored_keys.invalidate),
-            portal_sessions=_portal_sessions(runtime, environments),
-            credentials=await stack.enter_async_context(
-                open_credentials(settings, stored_keys, clock)
-            ),
+            portal_sessions=portal_sessions(storage, environments.require, clock, ids),
+            console_sessions=console_sessions(settings, storage, clock, ids, credentials),
+            credentials=credentials,
             ingests=ingests,
             validation=data_validation(settings, storage.history, metrics),
             dispatcher=dispatcher,
@@ -220,11 +219,6 @@ def _open_environments(
         directory = ProjectManagementApi(uri) if uri else EveryEnvironment()
         stack.push_async_callback(directory.close)
     return Environments(directory, runtime.storage.erasures, runtime.clock)
-
-
-def _portal_sessions(runtime: Runtime, environments: Environments) -> PortalSessionService:
-    store = runtime.storage.portal_sessions
-    return PortalSessionService(store, environments.require, runtime.clock, runtime.ids, _secret)
 
 
 def data_validation(settings: Settings, history: History, metrics: Metrics) -> DataValidation:
@@ -299,6 +293,12 @@ async def _open_ingests(
     }
     for ingest in ingests.values():
         stack.push_async_callback(ingest.drain)
+    if dispatcher:
+        operational = ingests[Source.OPERATIONAL]
+        publishing = publish_operational_events(
+            *(runtime.settings, storage, operational, runtime.clock, runtime.metrics)
+        )
+        await stack.enter_async_context(publishing)
     return ingests
 
 

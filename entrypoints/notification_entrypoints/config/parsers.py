@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from attrs import frozen
+from attrs import field, frozen
 
 from notification_adapters.http.proxy import parse_proxy
 from notification_adapters.postgres_uri import parse_postgres_uri
@@ -27,6 +27,9 @@ E = TypeVar("E", bound=StrEnum)
 _HOST = r"\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z_](?:[0-9A-Za-z_.-]*[0-9A-Za-z_])?"
 _HOST_AND_PORT = re.compile(rf"(?:{_HOST}):([0-9]{{1,5}})")
 _ORIGIN = re.compile(rf"https?://(?:{_HOST})(?::[0-9]{{1,5}})?")
+_MAX_LOGO_BYTES = 64 * 1024
+_LOGO_TYPES = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp"}
+_SOURCE = re.compile(r"https?://(?:\*\.)?[A-Za-z0-9.-]+(?::[0-9]{1,5})?")
 _PRINTABLE = r"[^\x00-\x1f\x7f\ud800-\udfff]"
 _SECRET_LENGTH = 32
 _WRAPPED = re.compile(r"vault:v[0-9]{1,9}:[A-Za-z0-9+/]{40,2000}={0,2}")
@@ -68,6 +71,19 @@ class Sender(StrEnum):
     AUTO = "auto"
     AIOHTTP = "aiohttp"
     NATIVE = "native"
+
+
+@frozen
+class Logo:
+    """A picture, with where it was read from."""
+
+    path: str
+    content: bytes = field(repr=False)
+    content_type: str
+
+    def __str__(self) -> str:
+        """Return what the variable says."""
+        return self.path
 
 
 def is_loopback(host: str) -> bool:
@@ -264,6 +280,47 @@ def ORIGINS(text: str) -> tuple[str, ...]:
     if not all(origin == "*" or _ORIGIN.fullmatch(origin) for origin in origins):
         raise ValueError
     return origins
+
+
+@accepts("the origin of a URL, such as https://notify.example.com, or empty")
+def ORIGIN(text: str) -> str | None:
+    if text and ("*" in text or not _SOURCE.fullmatch(text)):
+        raise ValueError
+    return text or None
+
+
+@accepts("a comma list of origins such as https://app.example.com or https://*.example.com")
+def FRAME_ANCESTORS(text: str) -> tuple[str, ...]:
+    sources = tuple(part.strip() for part in text.split(",")) if text else ()
+    # They are written into a header: nothing but an origin may be among them.
+    if not all(map(_SOURCE.fullmatch, sources)):
+        raise ValueError
+    return sources
+
+
+@accepts("a colour as #rrggbb, or empty")
+def COLOR(text: str) -> str | None:
+    if text and not re.fullmatch("#[0-9A-Fa-f]{6}", text):
+        raise ValueError
+    return text.lower() or None
+
+
+@accepts(f"the path of an SVG, PNG or WebP file of at most {_MAX_LOGO_BYTES // 1024} KiB, or empty")
+def LOGO(text: str) -> Logo | None:
+    if not text:
+        return None
+    path = Path(TEXT.parse(text))
+    content_type = _LOGO_TYPES.get(path.suffix.lower())
+    if content_type is None:
+        raise ValueError("its name ends otherwise")
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_LOGO_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"it cannot be read: {error.strerror}") from None
+    if len(content) > _MAX_LOGO_BYTES:
+        raise ValueError("it is larger")
+    return Logo(text, content, content_type)
 
 
 @accepts("an http or https URL without a query, or empty for no check")

@@ -19,6 +19,7 @@ from attrs import frozen
 from notification_core.errors import Detail, InvalidSettings
 from notification_core.model.durations import format_duration
 from notification_core.signing.signatures import SignatureHeaders
+from notification_entrypoints.config.console_settings import ConsoleSettings
 from notification_entrypoints.config.groups import (
     ApiSettings,
     DbSettings,
@@ -104,9 +105,7 @@ class Settings:
     )
     api: ApiSettings = group(ApiSettings, lambda self: ApiSettings(server_host=self.pod_ip))
     ops: OpsSettings = group(OpsSettings, lambda self: OpsSettings(server_host=self.pod_ip))
-    console: bool = setting(
-        TRUTH, "true", "Serve the console, pages for people, at `/console/` of the API server."
-    )
+    console: ConsoleSettings = group(ConsoleSettings, lambda _: ConsoleSettings())
     db: DbSettings = required_group(DbSettings)
     event: EventSettings = group(EventSettings, lambda _: EventSettings())
     retention: RetentionSettings = group(RetentionSettings, lambda _: RetentionSettings())

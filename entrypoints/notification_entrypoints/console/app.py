@@ -5,13 +5,14 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from notification_entrypoints.api.edge import ERROR_PAGE
+from notification_entrypoints.api.edge import ERROR_PAGE, ORIGIN_POLICY
 from notification_entrypoints.api.endpoint import ENDPOINTS
+from notification_entrypoints.api.security.authentication import CALLERS
 from notification_entrypoints.bootstrap.application import Application
-from notification_entrypoints.console import static_files
+from notification_entrypoints.console import static_files, theme
 from notification_entrypoints.console.callers import check_write
 from notification_entrypoints.console.error_page import error_page
-from notification_entrypoints.console.keys import APPLICATION, OPERATIONS, TEMPLATES
+from notification_entrypoints.console.keys import APPLICATION, MEMORY, OPERATIONS, TEMPLATES
 from notification_entrypoints.console.pages import (
     api_keys,
     audit,
@@ -21,6 +22,7 @@ from notification_entrypoints.console.pages import (
     keys,
     overview,
     replays,
+    sign_in,
     webhook,
     webhook_edit,
     webhook_secrets,
@@ -33,6 +35,7 @@ PREFIX = "/console"
 PAGES = (
     environments,
     overview,
+    sign_in,
     webhooks,
     webhook_edit,
     replays,
@@ -48,13 +51,14 @@ PAGES = (
 
 _SAFE: Final = {hdrs.METH_GET, hdrs.METH_HEAD}
 _HEADERS: Final = {
-    # Nothing is inline, nothing comes from elsewhere, and no page of others shows ours.
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+# Nothing is inline, and nothing comes from elsewhere.
+_CONTENT_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors "
+)
 
 
 def add_console(api: web.Application, application: Application) -> None:
@@ -62,10 +66,13 @@ def add_console(api: web.Application, application: Application) -> None:
     console = web.Application(middlewares=[_check])
     console[APPLICATION] = application
     console[OPERATIONS] = api[ENDPOINTS]
-    console[TEMPLATES] = templates()
+    console[CALLERS], console[ORIGIN_POLICY] = api[CALLERS], api[ORIGIN_POLICY]
+    console[MEMORY] = next(iter(api[ENDPOINTS].values())).memory
+    console[theme.THEME] = shown = theme.Theme.of(application.settings)
+    console[TEMPLATES] = templates(shown)
     console[ERROR_PAGE] = error_page
     console.on_response_prepare.append(_set_headers)
-    for pages in (static_files, *PAGES):
+    for pages in (static_files, theme, *PAGES):
         console.add_routes(pages.routes)
     api.router.add_get(PREFIX, _to_the_first_page)
     api.add_subapp(f"{PREFIX}/", console)
@@ -79,13 +86,20 @@ async def _check(request: web.Request, handler: Handler) -> web.StreamResponse:
             await check_write(request)
         return await handler(request)
     except web.HTTPRedirection as redirect:
-        response = web.Response(status=redirect.status)
-        response.headers[hdrs.LOCATION] = redirect.headers[hdrs.LOCATION]
+        location = redirect.headers[hdrs.LOCATION]
+        if "HX-Request" in request.headers:
+            # A part of a page is asked for: the whole page is to go there.
+            return web.Response(status=204, headers={"HX-Redirect": location})
+        response = web.Response(status=redirect.status, headers={hdrs.LOCATION: location})
         response.cookies.update(redirect.cookies)
         return response
 
 
-async def _set_headers(_: web.Request, response: web.StreamResponse) -> None:
+async def _set_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Say what a page may load, and which pages may show it in a frame."""
+    application = request.match_info.apps[-1][APPLICATION]
+    ancestors = " ".join(application.settings.console.frame_ancestors) or "'none'"
+    response.headers.setdefault("Content-Security-Policy", _CONTENT_POLICY + ancestors)
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
 

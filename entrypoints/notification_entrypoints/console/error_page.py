@@ -6,9 +6,10 @@ from typing import Final, cast
 import msgspec
 from aiohttp import hdrs, web
 
+from notification_core.errors import PortalCodeRefused, SessionEnded
 from notification_entrypoints.api.audit_trail import REQUEST
 from notification_entrypoints.api.problems import Problem, error_response, problem_of
-from notification_entrypoints.console.callers import SignInUnavailable
+from notification_entrypoints.console.cookies import forget_tokens
 from notification_entrypoints.console.keys import TEMPLATES
 from notification_entrypoints.console.rendering import html_response
 
@@ -25,11 +26,11 @@ def error_page(request: web.Request, error: Exception) -> web.Response:
     told = error_response(error, request[REQUEST], debug=False)
     fields = msgspec.json.decode(cast("bytes", told.body))
     status, message = told.status, fields["message"]
-    if isinstance(error, SignInUnavailable):
-        status, message = HTTPStatus.SERVICE_UNAVAILABLE, str(error)
+    if isinstance(error, SessionEnded | PortalCodeRefused):
+        status, message = HTTPStatus.FORBIDDEN, str(error)
     elif isinstance(error, web.HTTPException):
         message = _MESSAGES.get(problem_of(error), message)
-    return html_response(
+    page = html_response(
         request.match_info.apps[-1][TEMPLATES],
         "error.html",
         {
@@ -42,3 +43,6 @@ def error_page(request: web.Request, error: Exception) -> web.Response:
         status=status,
         headers={name: text for name, text in told.headers.items() if name not in _ABOUT_JSON},
     )
+    if isinstance(error, SessionEnded):
+        forget_tokens(request, page)
+    return page

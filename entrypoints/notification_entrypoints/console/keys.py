@@ -6,6 +6,7 @@ from aiohttp import web
 from jinja2 import Environment
 
 from notification_entrypoints.api.endpoint import Endpoint
+from notification_entrypoints.api.http.requests import BodyMemory
 from notification_entrypoints.bootstrap.application import Application
 
 APPLICATION = web.AppKey("application", Application)
@@ -13,6 +14,9 @@ APPLICATION = web.AppKey("application", Application)
 
 OPERATIONS: web.AppKey[Mapping[str, Endpoint]] = web.AppKey("operations")
 """The operations of the API, by their operationId."""
+
+MEMORY = web.AppKey("memory", BodyMemory)
+"""The memory for bodies, which is the API's."""
 
 TEMPLATES = web.AppKey("templates", Environment)
 """The templates of the pages."""

@@ -12,7 +12,7 @@ from yarl import URL
 
 from notification_core.model.caller import ANYBODY, Caller, Scope
 from notification_entrypoints.console.api import InProcessApi
-from notification_entrypoints.console.callers import caller_of, csrf_token
+from notification_entrypoints.console.callers import caller_of, csrf_token, is_portal
 from notification_entrypoints.console.keys import APPLICATION, OPERATIONS, TEMPLATES
 from notification_entrypoints.console.rendering import html_response
 
@@ -115,6 +115,11 @@ class ConsolePage:
     def caller_name(self) -> str | None:
         """Who is signed in; None where nobody is asked."""
         return None if self.caller is ANYBODY else self.caller.name
+
+    @property
+    def is_portal(self) -> bool:
+        """Whether a customer looks at it."""
+        return is_portal(self.request)
 
     @property
     def is_operator(self) -> bool:

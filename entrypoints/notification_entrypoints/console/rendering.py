@@ -14,6 +14,7 @@ from markupsafe import Markup
 from notification_core.model.durations import format_duration
 from notification_core.version import VERSION
 from notification_entrypoints.console.static_files import static_files
+from notification_entrypoints.console.theme import Theme
 
 NOTHING: Final = "\N{EN DASH}"
 """What stands for a figure that there is not."""
@@ -30,8 +31,15 @@ _KIB: Final = 1024
 _MILLISECONDS: Final = 1000
 
 
+def templates(theme: Theme) -> Environment:
+    """Return the templates, which show a theme."""
+    environment = _templates().overlay()
+    environment.globals = {**environment.globals, "theme": theme}
+    return environment
+
+
 @cache
-def templates() -> Environment:
+def _templates() -> Environment:
     """Return the templates; a name that a context lacks is an error, and all text is escaped."""
     environment = Environment(
         loader=PackageLoader("notification_entrypoints.console"),

@@ -42,7 +42,7 @@ async def serve_api(application: Application, process: ServerProcess) -> AsyncIt
     callers = api_callers(application)
     process.administrators.opened(callers)
     app = api_app(application, callers)
-    if settings.console:
+    if settings.console.enabled:
         add_console(app, application)
     runner = ApiRunner(app, application, max_connections=most_connections(settings))
     bind = api_bind(settings, shared=process.address is not None)

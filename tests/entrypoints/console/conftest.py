@@ -13,11 +13,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 from attrs import Factory, define, evolve, frozen
+from yarl import URL
 
 from notification_adapters.clock import SystemClock
 from notification_entrypoints.api.app import api_app, api_callers
 from notification_entrypoints.bootstrap.application import Application
 from notification_entrypoints.console.app import add_console
+from notification_entrypoints.console.callers import CSRF_FIELD, csrf_token_of
+from notification_entrypoints.console.cookies import PORTAL
 from notification_entrypoints.process.serve_api import ApiRunner
 from notification_entrypoints.serving.shutdown import ShutdownDeadline
 from tests.entrypoints.api_services import Backstage, backstage, on_sqlite
@@ -103,8 +106,21 @@ class Console:
         return await self._ask("GET", path, **options)
 
     async def post(self, path: str, **fields: str) -> Shown:
-        """Send a form, and follow where its response leads to."""
-        return await self._ask("POST", path, data=fields)
+        """Send a form as a page of ours does, and follow where its response leads to."""
+        sent = {CSRF_FIELD: self.csrf_token, **fields}
+        return await self.send(path, sent)
+
+    async def send(self, path: str, fields: Mapping[str, str], **headers: str) -> Shown:
+        """Send what a form may not be; a header ``X_Y`` is sent as ``X-Y``."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self._ask("POST", path, data=fields, headers={"Origin": self.url, **named})
+
+    @property
+    def csrf_token(self) -> str:
+        """What the forms of a page have, in the session that there is."""
+        cookies = self.session.cookie_jar.filter_cookies(URL(self.url))
+        session = cookies.get(PORTAL) or cookies.get("notification-console")
+        return csrf_token_of(self.stage.application, session.value if session else None)
 
     async def _ask(self, method: str, path: str, **options: Any) -> Shown:
         url = path if path.startswith("/console") else f"/console{path}"
@@ -132,8 +148,11 @@ async def console_of(stage: Backstage, application: Application) -> AsyncIterato
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        async with aiohttp.ClientSession() as session:
-            yield Console(session, f"http://127.0.0.1:{runner.addresses[0][1]}", stage)
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        # As browsers do on loopback: it keeps cookies there, and those that are for TLS alone.
+        jar = aiohttp.CookieJar(unsafe=True, treat_as_secure_origin=URL(url))
+        async with aiohttp.ClientSession(cookie_jar=jar) as session:
+            yield Console(session, url, stage)
     finally:
         await runner.cleanup()
 

@@ -80,14 +80,6 @@ async def test_a_failure_of_storage_is_a_page_that_says_to_retry(tmp_path: Path)
     assert "holiday" not in page.text
 
 
-async def test_where_callers_are_asked_nobody_sees_anything_yet(tmp_path: Path) -> None:
-    async with backstage(in_memory(tmp_path)) as stage:
-        async with console_of(stage, stage.but(credentials=[])) as console:
-            page = await console.get(console.of_environment())
-        assert page.status == 503
-        assert "API_AUTH=none" in page.words
-
-
 async def test_a_page_of_another_name_for_this_host_is_refused(console: Console) -> None:
     page = await console.get("/", headers={"Host": "evil.example:80"})
     assert page.status == 421
@@ -115,5 +107,5 @@ async def test_the_short_address_leads_to_the_first_page(console: Console) -> No
 
 
 def test_it_can_be_turned_off() -> None:
-    assert load_settings(SECRET).console
-    assert not load_settings(SECRET | {"CONSOLE": "false"}).console
+    assert load_settings(SECRET).console.enabled
+    assert not load_settings(SECRET | {"CONSOLE_ENABLED": "false"}).console.enabled

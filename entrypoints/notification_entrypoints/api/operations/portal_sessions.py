@@ -35,6 +35,7 @@ class PortalSessionOperations:
     audit_trail: AuditTrail
     paging: Paging
     origin_policy: OriginPolicy
+    console_origin: str | None
 
     @property
     def handlers(self) -> Mapping[str, Handler]:
@@ -52,7 +53,7 @@ class PortalSessionOperations:
             _draft(call.fields),
             lambda made: [self.audit_trail.entry_for(call, made.session_id)],
         )
-        base = self.origin_policy.base_url(call.request)
+        base = self.console_origin or self.origin_policy.base_url(call.request)
         shown = {
             "session_id": issued.session.session_id,
             "url": f"{base}{PORTAL_PATH}{issued.secret_text}",

@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 from notification_core.concurrency.rate_limiter import RateLimiter
 from notification_core.errors import CredentialRefused
 from notification_core.model.caller import ANYBODY, Caller
+from notification_core.model.console_session import CredentialGrant
 from notification_core.model.destinations import Network
 from notification_core.ports.clock import Clock
 from notification_core.ports.credentials import CredentialScheme
@@ -70,15 +71,22 @@ class Callers:
         if not (match := _BEARER.fullmatch(header)):
             message = "Send the header as `Authorization: Bearer` and the key or the token."
             raise _unidentified(Problem.CREDENTIAL_REFUSED, message)
-        credential = match[1]
-        scheme = next((s for s in self._credentials if s.accepts(credential)), None)
-        if scheme is None:
-            cause = "This is no credential of a kind that is accepted here."
-            raise self._refusal(request, None, cause)
+        scheme = self._scheme_of(request, match[1])
         try:
-            return await scheme.caller(credential)
+            return await scheme.caller(match[1])
         except CredentialRefused as error:
-            raise self._refusal(request, scheme.subject(credential), str(error)) from error
+            raise self.refusal(request, str(error), scheme.subject(match[1])) from error
+
+    async def grant(self, request: web.Request, credential: str) -> CredentialGrant:
+        """Return what a session rests on that a request begins with a credential.
+
+        Raises as :meth:`identify` does.
+        """
+        scheme = self._scheme_of(request, credential)
+        try:
+            return await scheme.grant(credential)
+        except CredentialRefused as error:
+            raise self.refusal(request, str(error), scheme.subject(credential)) from error
 
     @property
     def ask_nobody(self) -> bool:
@@ -102,7 +110,15 @@ class Callers:
         """Return where a request comes from."""
         return client_address(request, self._proxies)
 
-    def _refusal(self, request: web.Request, claimed: str | None, cause: str) -> RequestRefused:
+    def _scheme_of(self, request: web.Request, credential: str) -> CredentialScheme:
+        for scheme in self._credentials or ():
+            if scheme.accepts(credential):
+                return scheme
+        raise self.refusal(request, "This is no credential of a kind that is accepted here.")
+
+    def refusal(
+        self, request: web.Request, cause: str, claimed: str | None = None
+    ) -> RequestRefused:
         """Count a failure, and log it unless there are too many; return the response to it."""
         address, now = self.address(request), self._clock.monotonic()
         watched = [network_of(address), *([claimed] if claimed else [])]
@@ -125,3 +141,7 @@ def _unidentified(problem: Problem, message: str | None = None) -> RequestRefuse
 
 def _too_many(problem: Problem, wait: float) -> RequestRefused:
     return RequestRefused(problem, headers={hdrs.RETRY_AFTER: str(math.ceil(wait))})
+
+
+CALLERS = web.AppKey("callers", Callers)
+"""What tells who calls an application."""
