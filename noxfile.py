@@ -40,6 +40,7 @@ LOCKS = {
     "audit": ("--group=audit",),
     "sbom": ("--group=sbom",),
     "fuzz": ("pyproject.toml", "--extra=service", "--group=fuzz"),
+    "console": ("--group=console",),
     "deploy": ("--group=deploy",),
     "clients": ("pyproject.toml", "--extra=service", "--group=clients"),
 }
@@ -187,6 +188,16 @@ def receivers(session: nox.Session) -> None:
     """
     _install_as_a_user_would(session, "tests")
     session.run("python", "-m", "tests.receivers", *session.posargs)
+
+
+@nox.session
+def console(session: nox.Session) -> None:
+    """Look at the console's pages in a real browser; ``-- --pictures FOLDER`` writes them there.
+
+    It needs Chromium and npm, which brings axe.
+    """
+    _install_as_a_user_would(session, "tests", "console")
+    session.run("python", "-m", "tests.browser", *session.posargs)
 
 
 @nox.session

@@ -1,0 +1,252 @@
+"""``python -m tests.browser``: the console's pages in a real browser, with and without JavaScript.
+
+A server with webhooks that work, that fail and that were never sent to is looked at by Debian's
+Chromium, at three widths and in both colour schemes. A page fails that does not answer with 200,
+that violates its content security policy, logs an error, asks another origin for anything, is
+wider than its window, or in which axe finds a fault of accessibility. With ``--pictures FOLDER``
+the pages are written there. Ends with 1 if any failed.
+"""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from argparse import ArgumentParser
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import aiohttp
+from aiohttp import web
+from playwright.async_api import Browser, Page, Request, Response, async_playwright
+
+from tests.support.ports import free_ports
+
+HERE: Final = Path(__file__).parent
+CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")
+WIDTHS: Final = (360, 768, 1440)
+_HEIGHT: Final = 900
+_START_SECONDS: Final = 30
+_EVENTS: Final = 40
+_AXE_RULES: Final = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']}"
+
+Paths = Mapping[str, str]
+"""The paths of pages by a name."""
+
+
+async def main() -> int:
+    """Look at every page; return how many things were wrong."""
+    parser = ArgumentParser(prog="nox -s console --")
+    parser.add_argument("--pictures", type=Path, help="write the pages here")
+    pictures: Path | None = parser.parse_args().pictures
+    if CHROMIUM is None:
+        sys.exit("There is no Chromium here: apt-get install chromium")
+    axe = _axe()
+    faults: list[str] = []
+    async with _console() as (url, paths), async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        for scheme, script in product(("light", "dark"), (True, False)):
+            found = await _look(browser, url, paths, scheme, script=axe if script else None)
+            with_script = "with" if script else "without"
+            print(f"{len(paths)} pages, {scheme}, {with_script} JavaScript: {len(found)} faults")
+            faults += found
+        if pictures is not None:
+            await _draw(browser, url, paths, pictures)
+        await browser.close()
+    for fault in dict.fromkeys(faults):
+        print(f"- {fault}")
+    return len(faults)
+
+
+def _axe() -> str:
+    """Return axe-core's source, as the lock file names it."""
+    with TemporaryDirectory() as folder:
+        for name in ("package.json", "package-lock.json", ".npmrc"):
+            shutil.copy(HERE / name, folder)
+        install = ("npm", "ci", "--silent", "--no-audit", "--no-fund")
+        subprocess.run(install, cwd=folder, check=True)  # noqa: S603 - ours
+        return (Path(folder) / "node_modules/axe-core/axe.min.js").read_text()
+
+
+async def _look(
+    browser: Browser, url: str, paths: Paths, scheme: Any, *, script: str | None
+) -> Sequence[str]:
+    """Open each page at each width; return what is wrong. Without a ``script`` none runs."""
+    context = await browser.new_context(color_scheme=scheme, java_script_enabled=script is not None)
+    page = await context.new_page()
+    seen: list[str] = []
+    page.on("request", lambda request: seen.extend(_foreign(request, url)))
+    page.on("response", lambda response: seen.extend(_refused(response)))
+    page.on("pageerror", lambda error: seen.append(f"raises {error}"))
+    page.on("console", lambda said: seen.extend([said.text] if said.type == "error" else ()))
+    faults: list[str] = []
+    for (name, path), width in product(paths.items(), WIDTHS):
+        await page.set_viewport_size({"width": width, "height": _HEIGHT})
+        await page.goto(f"{url}{path}", wait_until="load")
+        seen += await _layout(page) + (await _accessibility(page, script) if script else [])
+        where = f"{name} at {width} px, {scheme}{'' if script else ', without JavaScript'}"
+        faults += [f"{where}: {fault}" for fault in seen]
+        seen.clear()
+    await context.close()
+    return faults
+
+
+def _foreign(request: Request, url: str) -> list[str]:
+    return [] if request.url.startswith((url, "data:")) else [f"asks {request.url}"]
+
+
+def _refused(response: Response) -> list[str]:
+    is_refused = response.status >= HTTPStatus.BAD_REQUEST
+    return [f"{response.url} answers {response.status}"] if is_refused else []
+
+
+async def _layout(page: Page) -> list[str]:
+    """Return what is wrong with a page as it is laid out; scripts of the page are not needed."""
+    root = page.locator("html")
+    wider = await root.evaluate("root => root.scrollWidth - root.clientWidth")
+    headings = await page.locator("h1").count()
+    return [
+        *([f"is {wider} px wider than its window"] if wider > 0 else []),
+        *([f"has {headings} headings of the first level"] if headings != 1 else []),
+    ]
+
+
+async def _accessibility(page: Page, axe: str) -> list[str]:
+    """Return what axe finds."""
+    await page.evaluate(axe)
+    result = await page.evaluate(f"axe.run(document, {_AXE_RULES})")
+    return [
+        f"axe: {violation['id']} ({violation['impact']}): "
+        f"{violation['nodes'][0]['target'][0]} and {len(violation['nodes']) - 1} more"
+        for violation in result["violations"]
+    ]
+
+
+async def _draw(browser: Browser, url: str, paths: Paths, folder: Path) -> None:
+    for scheme, width in product(("light", "dark"), WIDTHS):
+        context = await browser.new_context(color_scheme=scheme)  # type: ignore[arg-type]  # one of its literals
+        page = await context.new_page()
+        await page.set_viewport_size({"width": width, "height": _HEIGHT})
+        for name, path in paths.items():
+            await page.goto(f"{url}{path}", wait_until="load")
+            await page.screenshot(path=folder / f"{name}-{width}-{scheme}.png")
+        await context.close()
+
+
+@asynccontextmanager
+async def _console() -> AsyncIterator[tuple[str, Paths]]:
+    """Run a server with something to see; gives its origin and the paths of its pages."""
+    api, ops, receiver = free_ports(3)
+    variables = {"API_SERVER_PORT": str(api), "OPS_SERVER_PORT": str(ops), "TZ": "UTC"}
+    variables["WEBHOOKS_RETRY_INTERVAL"] = "1s"
+    with TemporaryDirectory() as folder, (Path(folder) / "log").open("w") as log:
+        process = await asyncio.create_subprocess_exec(
+            *("notification-management", "up", "--data", folder),
+            env={**os.environ, **variables},
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            async with _receivers(receiver), aiohttp.ClientSession() as client:
+                url = f"http://127.0.0.1:{api}"
+                await _until_ready(client, f"http://127.0.0.1:{ops}/readyz")
+                yield url, await _fill(client, f"{url}/api", f"http://127.0.0.1:{receiver}")
+        finally:
+            process.terminate()
+            await process.wait()
+
+
+@asynccontextmanager
+async def _receivers(port: int) -> AsyncIterator[None]:
+    async def respond(request: web.Request) -> web.Response:
+        await request.read()
+        return web.json_response({"received": True}, status=int(request.match_info["status"]))
+
+    app = web.Application()
+    app.router.add_post("/{status}", respond)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def _until_ready(client: aiohttp.ClientSession, url: str) -> None:
+    async with asyncio.timeout(_START_SECONDS):
+        while True:
+            with suppress(aiohttp.ClientError):
+                async with client.get(url) as response:
+                    if response.ok:
+                        return
+            await asyncio.sleep(0.1)
+
+
+async def _fill(client: aiohttp.ClientSession, api: str, receiver: str) -> Paths:
+    """Create webhooks, publish events, and wait until some have arrived and some have failed."""
+
+    async def call(method: str, path: str, body: object = None) -> Any:
+        async with client.request(method, f"{api}{path}", json=body) as response:
+            response.raise_for_status()
+            return await response.json()
+
+    environment_id = uuid.uuid4()
+    environment = f"/environments/{environment_id}"
+    types = await call("GET", "/webhooks/events")
+    names = [known["name"] for known in types]
+    created = {}
+    for name, status, events in (
+        ("Acme orders", 200, names),
+        ("Billing sync", 500, names[:3]),
+        ("Nothing yet <b>&</b>", 200, names[-1:]),
+    ):
+        draft = {"name": name, "url": f"{receiver}/{status}", "events": events}
+        created[status] = await call("POST", f"{environment}/webhooks", draft)
+    for number in range(_EVENTS):
+        known = types[number % (len(types) - 1)]
+        event = {"event": known["name"], "data": known["example"]}
+        await call("POST", f"{environment}/events", [event])
+    works, fails = created[200]["webhook_id"], created[500]["webhook_id"]
+    async with asyncio.timeout(_START_SECONDS):
+        while len(await call("GET", f"/webhooks/{fails}/logs")) < len(names):  # noqa: ASYNC110 - it is asked of a server
+            await asyncio.sleep(0.1)
+    (delivery, *_) = await call("GET", f"/webhooks/{fails}/deliveries?limit=100")
+    events = await call("GET", f"{environment}/events")
+    console = f"/console/environments/{environment_id}"
+    empty = f"/console/environments/{uuid.uuid4()}"
+    webhook = f"{console}/webhooks/{fails}"
+    return {
+        "environments": "/console/",
+        "overview": console,
+        "overview-empty": empty,
+        "webhooks": f"{console}/webhooks",
+        "webhooks-empty": f"{empty}/webhooks",
+        "webhook": webhook,
+        "webhook-works": f"{console}/webhooks/{works}",
+        "webhook-new": f"{console}/webhooks/new",
+        "webhook-edit": f"{webhook}/edit",
+        "webhook-replays": f"{webhook}/replays",
+        "webhook-verify": f"{webhook}/verification",
+        "events": f"{console}/events",
+        "events-empty": f"{empty}/events",
+        "event": f"{console}/events/{events[0]['event_id']}",
+        "delivery": f"{console}/deliveries/{delivery['delivery_id']}",
+        "publish": f"{console}/publish",
+        "keys": f"{console}/keys",
+        "api-keys": "/console/api-keys",
+        "installation-audit": "/console/audit",
+        "audit": f"{console}/audit",
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(bool(asyncio.run(main())))
