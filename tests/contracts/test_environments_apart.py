@@ -32,8 +32,12 @@ from notification_core.model.webhook import Webhook
 from tests.contracts.harness import Harness
 from tests.support.samples import a_portal_session
 
-OF_NO_STORE = {("EnvironmentDirectory", "exists"), ("Observer", "event_conflicted")}
-"""These ask the platform, or are told; no rows are behind them."""
+OF_NO_STORE = {
+    ("EnvironmentDirectory", "exists"),
+    ("IngestTransaction", "take_operational_events"),
+    ("Observer", "event_conflicted"),
+}
+"""These ask the platform, are told, or say whose events are made; no rows are behind them."""
 
 
 @frozen
