@@ -20,7 +20,7 @@ IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 # run again; on a developer's machine they are few and new each time.
 hypothesis.settings.register_profile("dev", max_examples=50, deadline=None)
 hypothesis.settings.register_profile(
-    "ci", max_examples=100, deadline=None, derandomize=True, print_blob=True
+    "ci", max_examples=60, deadline=None, derandomize=True, print_blob=True
 )
 hypothesis.settings.load_profile("ci" if IN_CI else "dev")
 

@@ -1,4 +1,7 @@
-"""The tables can be partitioned by environment: the storage contract, on hash partitions."""
+"""The tables can be partitioned by environment: the storage contract, on hash partitions.
+
+What is not for every run is in ``test_postgres_partitions_long.py``.
+"""
 
 # ruff: noqa: F403 - a contract's tests are run here once more, over another kind of connection
 
@@ -13,16 +16,9 @@ from notification_adapters.sql.tables import SCHEMA
 from notification_core.concurrency.ids import IdGenerator
 from tests.contracts.conftest import harness_of
 from tests.contracts.harness import TOPICS, Harness, sql_probe, standing_still
-from tests.contracts.test_circuit_breaker import *
 from tests.contracts.test_claims import *
-from tests.contracts.test_history import *
 from tests.contracts.test_ingest import *
-from tests.contracts.test_log_store import *
-from tests.contracts.test_ordering import *
 from tests.contracts.test_results import *
-from tests.contracts.test_retention import *
-from tests.contracts.test_signing_keys import *
-from tests.contracts.test_unsendable import *
 from tests.support.postgres_server import CIPHER, PostgresServer
 
 PARTITIONS = 3

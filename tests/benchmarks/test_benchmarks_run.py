@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import pytest
+
 from tests.benchmarks.between import between
 from tests.benchmarks.figures import Figures, Goal, read, write
 from tests.benchmarks.page import CHARTS, drawn, section
@@ -37,6 +39,7 @@ def test_all_scenarios_are_listed() -> None:
     assert [line.split()[0] for line in listed] == [each.name for each in SCENARIOS]
 
 
+@pytest.mark.long
 def test_scenarios_are_run_printed_and_recorded(tmp_path: Path) -> None:
     require(find_programs(), HOW_TO_GET_IT)
     recorded = tmp_path / "figures.json"

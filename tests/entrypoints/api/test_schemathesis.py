@@ -29,7 +29,7 @@ from tests.entrypoints.checked_api import served
 from tests.entrypoints.example_data import furnish, replay
 
 CONFIGURATION = Template(Path(__file__).parents[1].joinpath("schemathesis.toml").read_text())
-EXAMPLES = int(os.environ.get("API_FUZZ_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("API_FUZZ_EXAMPLES", "10"))
 WITHOUT_LIMIT = 10**6
 
 
