@@ -85,7 +85,9 @@ async def check_write(request: web.Request) -> None:
     application = request.app[APPLICATION]
     if not is_own_page(request, application.settings.console.origin):
         raise RequestRefused(Problem.FOREIGN_PAGE, _NOT_OURS)
-    given = request.headers.get(CSRF_HEADER) or await _csrf_field(request)
+    # The body is read within its bounds also where the token is a header.
+    field = await _csrf_field(request)
+    given = request.headers.get(CSRF_HEADER) or field
     if not hmac.compare_digest(given.encode(errors="replace"), csrf_token(request).encode()):
         raise RequestRefused(Problem.FOREIGN_PAGE, _OUTDATED)
 

@@ -86,6 +86,15 @@ async def test_a_form_is_bounded_and_of_one_kind(console: Console) -> None:
         assert response.status == 415
 
 
+async def test_a_form_is_bounded_also_if_its_token_comes_as_a_header(console: Console) -> None:
+    large = {"x": "y" * MAX_BODY_BYTES}
+    assert (await sign_out(console, large, X_CSRF_Token=console.csrf_token)).status == 413
+    url = f"{console.url}/console/sign-out"
+    headers = {"Origin": console.url, "X-CSRF-Token": console.csrf_token}
+    async with console.session.post(url, json={}, headers=headers) as response:
+        assert response.status == 415
+
+
 async def test_browsers_may_know_the_server_by_another_origin(console: Console) -> None:
     stage, origin = console.stage, "https://notify.example.com"
     chosen: dict[str, Any] = {"console.origin": origin, "api.cors_origins": (origin,)}
