@@ -56,8 +56,8 @@ class PortalSession:
 def exchange_code(session: PortalSession, code: str, token: str, now: datetime) -> PortalSession:
     """Return a session once its code was exchanged for a token.
 
-    Raises :class:`PortalCodeRefused`, which says why; that a code was used, or has expired, is
-    said only to whoever has it.
+    Raises :class:`PortalCodeRefused`, which says why. That a code has expired is said only to
+    whoever has it; that it was used, to whoever has the session's ids, since its digest is gone.
     """
     if session.code_digest is None:
         raise PortalCodeRefused("This link was used already. Open the portal again.")
