@@ -16,9 +16,8 @@ def charts_of(statistics: Fields, counted: str, timed: str) -> Mapping[str, Any]
     the 95th percentile of, ``delivery_time_ms`` or ``attempt_duration_ms``.
     """
     buckets = statistics["buckets"]
-    form = "%d %b" if statistics["bucket"] == "day" else "%d %b %H:%M"
-    labels = [f"{instant_of(bucket['start']):{form}}" for bucket in buckets]
     bars = bars_of(statistics, counted)
+    labels = [bar.label for bar in bars]
     p95 = [bucket.get(timed, {}).get("p95") for bucket in buckets]
     told = [
         f"{label}: {NOTHING if value is None else milliseconds(value)}"

@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 from multidict import MultiDictProxy
@@ -24,6 +24,11 @@ def text_of(form: Sent, name: str) -> str:
     """Return a field without the spaces around it, empty if it is missing."""
     value = form.get(name, "")
     return value.strip().replace("\r\n", "\n") if isinstance(value, str) else ""
+
+
+def key_of(form: Sent) -> str | None:
+    """Return the ``Idempotency-Key`` of a form, so that one that is sent twice is done once."""
+    return text_of(form, "idempotency_key") or None
 
 
 def texts_of(form: Sent, name: str) -> Sequence[str]:
@@ -48,8 +53,11 @@ def errors_by_field(details: Sequence[Detail], whole: Sequence[str]) -> Mapping[
     return dict(found)
 
 
-def refused_by(refusal: RequestRefused, whole: Sequence[str] = ()) -> Mapping[str, Sequence[str]]:
-    """Return the errors of a refusal by field; what is of no field stands under an empty name."""
-    if not refusal.details:
-        return {"": [str(refusal)]}
-    return errors_by_field(refusal.details, whole)
+def refused_by(refusal: RequestRefused, whole: Sequence[str] = ()) -> Mapping[str, Any]:
+    """Return what a page says of a refusal: its ``status``, and its ``errors`` by field.
+
+    What is of no field stands under an empty name.
+    """
+    no_field = {"": [str(refusal)]}
+    errors = errors_by_field(refusal.details, whole) if refusal.details else no_field
+    return {"status": refusal.problem.value.http_code, "errors": errors}

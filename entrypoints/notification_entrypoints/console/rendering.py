@@ -168,3 +168,13 @@ def percent(part: float, whole: float) -> str:
 def pretty(value: object) -> str:
     """Return a JSON value with line breaks."""
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def since_choices(now: datetime) -> Mapping[str, str]:
+    """Return times to begin a list at, by their names.
+
+    They are to the minute, so that pages of one list agree.
+    """
+    minute = now.replace(second=0, microsecond=0)
+    spans = {"1 h": timedelta(hours=1), "24 h": timedelta(days=1), "7 d": timedelta(days=7)}
+    return {name: f"{minute - span:%Y-%m-%dT%H:%M:%SZ}" for name, span in spans.items()}

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from notification_core.errors import Detail
 from notification_entrypoints.console.forms import Sent, text_of, texts_of
+from notification_entrypoints.console.rendering import pretty
 from notification_entrypoints.console.webhook_states import Fields
 
 METHODS: Final = ("post", "put", "patch", "get", "delete")
@@ -48,7 +49,7 @@ class WebhookForm:
             description=webhook.get("description", ""),
             events=webhook["events"],
             headers=[*webhook.get("custom_headers", {}).items()],
-            filter="" if found is None else _pretty(found),
+            filter="" if found is None else pretty(found),
             retry={
                 name: f"{value:g}" if isinstance(value, float) else str(value)
                 for name, value in webhook.get("retry", {}).items()
@@ -128,7 +129,3 @@ def _number(text: str) -> object:
     except ValueError:
         return text
     return int(value) if value.is_integer() and "." not in text else value
-
-
-def _pretty(value: object) -> str:
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()

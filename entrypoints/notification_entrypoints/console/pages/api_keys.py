@@ -36,8 +36,7 @@ async def create(request: web.Request) -> web.StreamResponse:
     except RequestRefused as refusal:
         return await _show(
             page,
-            status=refusal.problem.value.http_code,
-            errors=refused_by(refusal, ("environments",)),
+            **refused_by(refusal, ("environments",)),
             draft={name: text_of(form, name) for name in ("name", "environments", "expires_at")},
         )
     return await _show(page, made=made.json)

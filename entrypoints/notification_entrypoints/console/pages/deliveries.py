@@ -10,7 +10,7 @@ from notification_core.errors import InvalidSignature
 from notification_core.signing.verification import verify_signature
 from notification_entrypoints.api.problems import Problem, RequestRefused
 from notification_entrypoints.console.charts import WaterfallBar, waterfall
-from notification_entrypoints.console.forms import sent_form, text_of
+from notification_entrypoints.console.forms import key_of, sent_form
 from notification_entrypoints.console.json_view import json_view
 from notification_entrypoints.console.outcomes import sentence_of
 from notification_entrypoints.console.page import ConsolePage, id_in, open_page
@@ -40,7 +40,7 @@ async def redeliver(request: web.Request) -> web.StreamResponse:
         made = await page.api.call(
             "retryDelivery",
             delivery_id=delivery_id,
-            idempotency_key=text_of(form, "idempotency_key") or None,
+            idempotency_key=key_of(form),
         )
     except RequestRefused as refusal:
         return await _show(page, error=str(refusal), status=refusal.problem.value.http_code)

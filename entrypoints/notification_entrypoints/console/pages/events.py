@@ -3,17 +3,17 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
 from aiohttp import web
 
 from notification_entrypoints.api.problems import Problem, RequestRefused
-from notification_entrypoints.console.forms import refused_by, sent_form, text_of
+from notification_entrypoints.console.forms import key_of, refused_by, sent_form, text_of
 from notification_entrypoints.console.json_view import json_view
 from notification_entrypoints.console.outcomes import Outcome, outcome_at
 from notification_entrypoints.console.page import ConsolePage, open_page
+from notification_entrypoints.console.rendering import pretty, since_choices
 from notification_entrypoints.console.webhook_states import Fields
 
 routes = web.RouteTableDef()
@@ -39,8 +39,6 @@ async def events(request: web.Request) -> web.StreamResponse:
         ),
         page.api.call("listEventTypes"),
     )
-    now = page.now.replace(second=0, microsecond=0)
-    spans = {"1 h": timedelta(hours=1), "24 h": timedelta(days=1), "7 d": timedelta(days=7)}
     return page.render(
         "events.html",
         active="events",
@@ -49,7 +47,7 @@ async def events(request: web.Request) -> web.StreamResponse:
         filters=filters,
         is_filtered=any(filters.values()),
         event_types=[known["name"] for known in types.json],
-        since_choices={name: f"{now - span:%Y-%m-%dT%H:%M:%SZ}" for name, span in spans.items()},
+        since_choices=since_choices(page.now),
     )
 
 
@@ -77,11 +75,10 @@ async def publish(request: web.Request) -> web.StreamResponse:
             "publishEvents",
             event,
             environment_id=page.environment,
-            idempotency_key=text_of(form, "idempotency_key") or None,
+            idempotency_key=key_of(form),
         )
     except RequestRefused as refusal:
-        status = refusal.problem.value.http_code
-        return await _form(page, name, data, status=status, errors=refused_by(refusal, ("data",)))
+        return await _form(page, name, data, **refused_by(refusal, ("data",)))
     return page.redirect("event", event_id=made.json["event_id"])
 
 
@@ -96,8 +93,7 @@ async def _form(
     types = {each["name"]: each for each in (await page.api.call("listEventTypes")).json}
     chosen = types.get(name) or next(iter(types.values()))
     if data is None:
-        encoded = msgspec.json.encode(chosen["example"])
-        data = msgspec.json.format(encoded, indent=2).decode()
+        data = pretty(chosen["example"])
     return page.render(
         "event_publish.html",
         status=status,

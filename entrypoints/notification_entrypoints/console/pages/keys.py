@@ -5,7 +5,7 @@ from typing import Any
 from aiohttp import web
 
 from notification_entrypoints.api.problems import RequestRefused
-from notification_entrypoints.console.forms import refused_by, sent_form, text_of
+from notification_entrypoints.console.forms import key_of, refused_by, sent_form, text_of
 from notification_entrypoints.console.page import ConsolePage, open_page
 
 routes = web.RouteTableDef()
@@ -32,11 +32,10 @@ async def rotate(request: web.Request) -> web.StreamResponse:
             "rotateVerificationKey",
             {"emergency": is_emergency},
             environment_id=page.environment,
-            idempotency_key=text_of(form, "idempotency_key") or None,
+            idempotency_key=key_of(form),
         )
     except RequestRefused as refusal:
-        status = refusal.problem.value.http_code
-        return await _show(page, status=status, errors=refused_by(refusal))
+        return await _show(page, **refused_by(refusal))
     return page.redirect("keys")
 
 

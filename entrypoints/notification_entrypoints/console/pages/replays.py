@@ -5,7 +5,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from notification_entrypoints.api.problems import RequestRefused
-from notification_entrypoints.console.forms import refused_by, sent_form, text_of, texts_of
+from notification_entrypoints.console.forms import key_of, refused_by, sent_form, text_of, texts_of
 from notification_entrypoints.console.page import ConsolePage, id_in, open_page
 from notification_entrypoints.console.subjects import webhook_of
 from notification_entrypoints.console.webhook_states import state_of
@@ -37,15 +37,10 @@ async def replay(request: web.Request) -> web.StreamResponse:
             "startReplay",
             draft if is_start else {**draft, "dry_run": True},
             webhook_id=webhook.json["webhook_id"],
-            idempotency_key=(text_of(form, "idempotency_key") or None) if is_start else None,
+            idempotency_key=key_of(form) if is_start else None,
         )
     except RequestRefused as refusal:
-        return await _show(
-            page,
-            status=refusal.problem.value.http_code,
-            draft=draft,
-            errors=refused_by(refusal, ("states",)),
-        )
+        return await _show(page, draft=draft, **refused_by(refusal, ("states",)))
     if is_start:
         return page.redirect("replays", webhook_id=webhook.json["webhook_id"])
     return await _show(page, draft=draft, count=found.json)

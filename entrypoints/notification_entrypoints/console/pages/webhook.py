@@ -9,8 +9,9 @@ from aiohttp import web
 
 from notification_entrypoints.api.problems import RequestRefused
 from notification_entrypoints.console.figures import charts_of
-from notification_entrypoints.console.forms import refused_by, sent_form, text_of
+from notification_entrypoints.console.forms import key_of, refused_by, sent_form, text_of
 from notification_entrypoints.console.page import ConsolePage, id_in, open_page
+from notification_entrypoints.console.rendering import since_choices
 from notification_entrypoints.console.subjects import webhook_of
 from notification_entrypoints.console.webhook_states import REASONS, WHAT_TO_DO, state_of
 
@@ -55,7 +56,7 @@ async def _show(page: ConsolePage, *, status: int = 200, **context: Any) -> web.
         deliveries=deliveries.json,
         next_cursor=deliveries.next_cursor,
         filters=filters,
-        since_choices=_since_choices(page),
+        since_choices=since_choices(page.now),
         event_types=[known["name"] for known in event_types.json],
         tested=await _tested(page, tested) if tested else None,
         reasons=REASONS,
@@ -71,13 +72,6 @@ async def _tested(page: ConsolePage, delivery_id: str) -> Mapping[str, Any]:
     return fields
 
 
-def _since_choices(page: ConsolePage) -> Mapping[str, str]:
-    """Return times to begin at, by their names: to the minute, so that pages of one list agree."""
-    now = page.now.replace(second=0, microsecond=0)
-    spans = {"1 h": timedelta(hours=1), "24 h": timedelta(days=1), "7 d": timedelta(days=7)}
-    return {name: f"{now - span:%Y-%m-%dT%H:%M:%SZ}" for name, span in spans.items()}
-
-
 @routes.post(f"{_PATH}/test", name="test_webhook")
 async def send_test(request: web.Request) -> web.StreamResponse:
     """Send an example now, and show how that went."""
@@ -89,11 +83,10 @@ async def send_test(request: web.Request) -> web.StreamResponse:
             "testWebhook",
             {"event": event} if event else {},
             webhook_id=found.json["webhook_id"],
-            idempotency_key=text_of(form, "idempotency_key") or None,
+            idempotency_key=key_of(form),
         )
     except RequestRefused as refusal:
-        status = refusal.problem.value.http_code
-        return await _show(page, status=status, errors=refused_by(refusal))
+        return await _show(page, **refused_by(refusal))
     return page.redirect(
         "webhook",
         {"tested": attempt.json["delivery_id"]},

@@ -11,6 +11,7 @@ from notification_entrypoints.config.policies import delivery_rules
 from notification_entrypoints.console.api import ApiResult
 from notification_entrypoints.console.forms import (
     errors_by_field,
+    key_of,
     refused_by,
     sent_form,
     text_of,
@@ -50,7 +51,7 @@ async def create(request: web.Request) -> web.StreamResponse:
             "createWebhook",
             fields,
             environment_id=page.environment,
-            idempotency_key=text_of(sent, "idempotency_key") or None,
+            idempotency_key=key_of(sent),
         )
     except RequestRefused as refusal:
         return await _show(page, form, refusal=refusal)
@@ -125,13 +126,11 @@ async def _show(
     settings = page.request.app[APPLICATION].settings
     event_types = await page.api.call("listEventTypes")
     if refusal is not None:
-        status = refusal.problem.value.http_code
-        context["errors"] = refused_by(refusal, WHOLE)
+        context |= refused_by(refusal, WHOLE)
     known = {each["name"] for each in event_types.json}
     rules = delivery_rules(settings)
     response = page.render(
         "webhook_edit.html",
-        status=status,
         active="webhooks",
         form=form,
         webhook=webhook.json if webhook else None,
@@ -144,7 +143,7 @@ async def _show(
         defaults=rules.retries,
         timeout=rules.timeout,
         schedule=retry_schedule(rules.retries, form.retry),
-        **{"errors": {}, "trial": None, **context},
+        **{"status": status, "errors": {}, "trial": None, **context},
     )
     response.headers[hdrs.CACHE_CONTROL] = "no-store"
     return response

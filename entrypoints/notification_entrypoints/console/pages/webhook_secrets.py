@@ -7,7 +7,7 @@ from aiohttp import web
 
 from notification_core.model.caller import Scope
 from notification_entrypoints.api.problems import RequestRefused
-from notification_entrypoints.console.forms import refused_by, sent_form, text_of
+from notification_entrypoints.console.forms import key_of, refused_by, sent_form, text_of
 from notification_entrypoints.console.page import ConsolePage, id_in, open_page
 from notification_entrypoints.console.subjects import webhook_of
 from notification_entrypoints.console.verification_code import LANGUAGES, verification_code
@@ -35,11 +35,10 @@ async def create_secret(request: web.Request) -> web.StreamResponse:
             "createSigningSecret",
             {"secret": given} if given else {},
             webhook_id=webhook.json["webhook_id"],
-            idempotency_key=text_of(form, "idempotency_key") or None,
+            idempotency_key=key_of(form),
         )
     except RequestRefused as refusal:
-        status = refusal.problem.value.http_code
-        return await _show(page, status=status, errors=refused_by(refusal))
+        return await _show(page, **refused_by(refusal))
     return await _show(page, made=made.json)
 
 
