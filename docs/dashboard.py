@@ -20,13 +20,12 @@ class Query:
 
 @frozen
 class Panel:
-    """A picture of some queries; ``kind`` is Grafana's name, ``unit`` its name of one."""
+    """A picture of some queries over time; ``unit`` is Grafana's name of one."""
 
     title: str
     description: str
     unit: str
     queries: Sequence[Query]
-    kind: str = "timeseries"
 
 
 def quantiles(metric: str, by: str = "", *fractions: float) -> Sequence[Query]:
@@ -251,7 +250,7 @@ def _panels() -> Iterator[Mapping[str, Any]]:
 def _panel(panel: Panel, number: int, at: Mapping[str, int]) -> Mapping[str, Any]:
     return {
         "id": number,
-        "type": panel.kind,
+        "type": "timeseries",
         "title": panel.title,
         "description": panel.description,
         "datasource": _SOURCE,

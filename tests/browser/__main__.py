@@ -8,14 +8,13 @@ the pages are written there. Ends with 1 if any failed.
 """
 
 import asyncio
-import os
 import shutil
 import subprocess
 import sys
 import uuid
 from argparse import ArgumentParser
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from itertools import product
 from pathlib import Path
@@ -23,16 +22,15 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import aiohttp
-from aiohttp import web
 from playwright.async_api import Browser, Page, Request, Response, async_playwright
 
 from tests.support.ports import free_ports
+from tests.support.services import START_SECONDS, responding, running, until_ok
 
 HERE: Final = Path(__file__).parent
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")
 WIDTHS: Final = (360, 768, 1440)
 _HEIGHT: Final = 900
-_START_SECONDS: Final = 30
 _EVENTS: Final = 40
 _AXE_RULES: Final = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']}"
 
@@ -147,48 +145,16 @@ async def _console() -> AsyncIterator[tuple[str, Paths]]:
     api, ops, receiver = free_ports(3)
     variables = {"API_SERVER_PORT": str(api), "OPS_SERVER_PORT": str(ops), "TZ": "UTC"}
     variables["WEBHOOKS_RETRY_INTERVAL"] = "1s"
-    with TemporaryDirectory() as folder, (Path(folder) / "log").open("w") as log:
-        process = await asyncio.create_subprocess_exec(
-            *("notification-management", "up", "--data", folder),
-            env={**os.environ, **variables},
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            async with _receivers(receiver), aiohttp.ClientSession() as client:
-                url = f"http://127.0.0.1:{api}"
-                await _until_ready(client, f"http://127.0.0.1:{ops}/readyz")
-                yield url, await _fill(client, f"{url}/api", f"http://127.0.0.1:{receiver}")
-        finally:
-            process.terminate()
-            await process.wait()
-
-
-@asynccontextmanager
-async def _receivers(port: int) -> AsyncIterator[None]:
-    async def respond(request: web.Request) -> web.Response:
-        await request.read()
-        return web.json_response({"received": True}, status=int(request.match_info["status"]))
-
-    app = web.Application()
-    app.router.add_post("/{status}", respond)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    try:
-        yield
-    finally:
-        await runner.cleanup()
-
-
-async def _until_ready(client: aiohttp.ClientSession, url: str) -> None:
-    async with asyncio.timeout(_START_SECONDS):
-        while True:
-            with suppress(aiohttp.ClientError):
-                async with client.get(url) as response:
-                    if response.ok:
-                        return
-            await asyncio.sleep(0.1)
+    with TemporaryDirectory() as folder:
+        up = ("notification-management", "up", "--data", folder)
+        async with (
+            running(Path(folder), up, variables),
+            responding(receiver),
+            aiohttp.ClientSession() as client,
+        ):
+            url = f"http://127.0.0.1:{api}"
+            await until_ok(client, f"http://127.0.0.1:{ops}/readyz")
+            yield url, await _fill(client, f"{url}/api", f"http://127.0.0.1:{receiver}")
 
 
 async def _fill(client: aiohttp.ClientSession, api: str, receiver: str) -> Paths:
@@ -216,7 +182,7 @@ async def _fill(client: aiohttp.ClientSession, api: str, receiver: str) -> Paths
         event = {"event": known["name"], "data": known["example"]}
         await call("POST", f"{environment}/events", [event])
     works, fails = created[200]["webhook_id"], created[500]["webhook_id"]
-    async with asyncio.timeout(_START_SECONDS):
+    async with asyncio.timeout(START_SECONDS):
         while len(await call("GET", f"/webhooks/{fails}/logs")) < len(names):  # noqa: ASYNC110 - it is asked of a server
             await asyncio.sleep(0.1)
     (delivery, *_) = await call("GET", f"/webhooks/{fails}/deliveries?limit=100")

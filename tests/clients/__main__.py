@@ -14,14 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import monotonic, sleep
-from urllib.error import URLError
 from urllib.request import urlopen
 
 from tests.support.ports import free_ports
+from tests.support.services import wait_until_ok
 
 HERE = Path(__file__).parent
-_START_SECONDS = 30
 _NOT_FOUND = "1200"
 
 
@@ -33,25 +31,11 @@ def server(folder: Path) -> Iterator[str]:
     command = ("notification-management", "up", "--data", str(folder))
     process = subprocess.Popen(command, env={**os.environ, **variables})  # noqa: S603 - our own
     try:
-        _wait_for(f"http://127.0.0.1:{ops}/readyz")
+        wait_until_ok(f"http://127.0.0.1:{ops}/readyz", process)
         yield f"http://127.0.0.1:{api}/api"
     finally:
         process.terminate()
         process.wait()
-
-
-def _wait_for(url: str) -> None:
-    end = monotonic() + _START_SECONDS
-    while True:
-        try:
-            with urlopen(url) as response:  # noqa: S310 - our own server on loopback
-                response.read()
-        except URLError:
-            if monotonic() > end:
-                raise
-            sleep(0.1)
-        else:
-            return
 
 
 def run(*command: str, folder: Path) -> str:

@@ -11,24 +11,21 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import venv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
-from urllib.error import URLError
 from urllib.request import urlopen
 
 from tests.support.ports import free_ports
+from tests.support.services import wait_until_ok
 
 ROOT: Final = Path(__file__).parents[2]
 DEPLOY: Final = ROOT / "deploy"
 PROGRAMS: Final = Path(sys.executable).parent
 _UNIT: Final = "notification-management@.service"
 _USER: Final = "10001"
-_START_SECONDS: Final = 30
-_EXPECTED: Final = 0
 
 
 def main() -> None:
@@ -86,7 +83,7 @@ def _run_image(folder: Path) -> None:
     print("$ notification-management up, as somebody else, on a root that is read-only", flush=True)
     process = subprocess.Popen(["unshare", "--mount", "sh", "-c", inside])  # noqa: S603, S607 - ours, of the system
     try:
-        _wait_until_ready(f"http://127.0.0.1:{ops}/readyz", process)
+        wait_until_ok(f"http://127.0.0.1:{ops}/readyz", process)
         with urlopen(f"http://127.0.0.1:{ops}/info") as response:
             info = json.load(response)
         if info["commit"] != commit:
@@ -95,23 +92,8 @@ def _run_image(folder: Path) -> None:
     finally:
         process.terminate()
         status = process.wait()
-    if status != _EXPECTED:
+    if status:
         sys.exit(f"it ended with {status}")
-
-
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + _START_SECONDS
-    while process.poll() is None:
-        try:
-            with urlopen(url) as response:  # noqa: S310 - the same
-                response.read()
-        except URLError:
-            if time.monotonic() > end:
-                sys.exit(f"not ready within {_START_SECONDS} s")
-            time.sleep(0.1)
-        else:
-            return
-    sys.exit(f"it ended with {process.returncode}")
 
 
 def _run(command: Sequence[object], variables: Mapping[str, str] | None = None) -> str:

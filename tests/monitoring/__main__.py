@@ -7,31 +7,28 @@ panels are drawn into docs/how-to/operate/dashboard.svg. Ends with 1 where anyth
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 import aiohttp
-from aiohttp import web
 
 from tests.monitoring.picture import DrawnPanel, Line, draw
 from tests.monitoring.rules import rule_tests
 from tests.support.ports import free_ports
+from tests.support.services import responding, running, until_ok
 
 ROOT: Final = Path(__file__).parents[2]
 RULES: Final = ROOT / "deploy/prometheus/notification-management.rules.yaml"
 DASHBOARD: Final = ROOT / "deploy/grafana/notification-management.json"
 PICTURE: Final = ROOT / "docs/how-to/operate/dashboard.svg"
 _SECONDS: Final = 60
-_START_SECONDS: Final = 30
 _VARIABLES: Final = {"$__rate_interval": "10s", "$job": ".*"}
 # What only an installation with a Kafka or with an outage has.
 _MAY_BE_EMPTY: Final = {"notification_kafka_consumer_lag_messages"}
@@ -48,7 +45,7 @@ def main() -> None:
             subprocess.run(("promtool", *command), check=True)  # noqa: S603 - ours
     panels = asyncio.run(_measured_panels())
     PICTURE.write_text(draw(panels))
-    empty = [panel.title for panel in panels if not panel.lines and panel.is_expected]
+    empty = [panel.title for panel in panels if not panel.lines and panel.must_have_lines]
     print(f"{len(panels)} panels, drawn into {PICTURE.relative_to(ROOT)}")
     if empty:
         sys.exit(f"No series for: {', '.join(empty)}")
@@ -71,13 +68,13 @@ async def _measured_panels() -> Sequence[DrawnPanel]:
             f"--web.listen-address=127.0.0.1:{prometheus}",
         )
         async with (
-            _receivers(receiver),
-            _process(folder, up, {name: str(value) for name, value in variables.items()}),
-            _process(folder, scrape, {}),
+            responding(receiver),
+            running(Path(folder), up, {name: str(value) for name, value in variables.items()}),
+            running(Path(folder), scrape, {}),
             aiohttp.ClientSession() as client,
         ):
-            await _answers(client, f"http://127.0.0.1:{ops}/readyz")
-            await _answers(client, f"http://127.0.0.1:{prometheus}/-/ready")
+            await until_ok(client, f"http://127.0.0.1:{ops}/readyz")
+            await until_ok(client, f"http://127.0.0.1:{prometheus}/-/ready")
             await _load(client, f"http://127.0.0.1:{api}/api", f"http://127.0.0.1:{receiver}")
             return await _ask(client, f"http://127.0.0.1:{prometheus}")
 
@@ -92,63 +89,11 @@ def _config(ops: int) -> Mapping[str, object]:
     }
 
 
-@asynccontextmanager
-async def _process(
-    folder: str, command: Sequence[str], variables: Mapping[str, str]
-) -> AsyncIterator[None]:
-    """Run a process for the length of the block."""
-    with (Path(folder) / f"{Path(command[0]).name}.log").open("w") as log:
-        process = await asyncio.create_subprocess_exec(
-            *command, env={**os.environ, **variables}, stdout=log, stderr=log
-        )
-        try:
-            yield
-        finally:
-            process.terminate()
-            await process.wait()
-
-
-@asynccontextmanager
-async def _receivers(port: int) -> AsyncIterator[None]:
-    """Serve a receiver that works and one that fails."""
-
-    async def works(request: web.Request) -> web.Response:
-        await request.read()
-        return web.Response()
-
-    async def fails(request: web.Request) -> web.Response:
-        await request.read()
-        return web.Response(status=HTTPStatus.INTERNAL_SERVER_ERROR)
-
-    app = web.Application()
-    app.router.add_post("/works", works)
-    app.router.add_post("/fails", fails)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    try:
-        yield
-    finally:
-        await runner.cleanup()
-
-
-async def _answers(client: aiohttp.ClientSession, url: str) -> None:
-    async with asyncio.timeout(_START_SECONDS):
-        while True:
-            try:
-                async with client.get(url) as response:
-                    if response.ok:
-                        return
-            except aiohttp.ClientError:
-                pass
-            await asyncio.sleep(0.1)
-
-
 async def _load(client: aiohttp.ClientSession, api: str, receivers: str) -> None:
     """Publish some events a second for a minute."""
     environment = f"{api}/environments/{uuid.uuid4()}"
-    for name in ("works", "fails"):
-        webhook = {"name": name, "url": f"{receivers}/{name}", "events": [_TYPE]}
+    for status in (HTTPStatus.OK, HTTPStatus.INTERNAL_SERVER_ERROR):
+        webhook = {"name": status.phrase, "url": f"{receivers}/{status:d}", "events": [_TYPE]}
         async with client.post(f"{environment}/webhooks", json=webhook) as response:
             response.raise_for_status()
     async with client.get(f"{api}/webhooks/events") as response:
@@ -176,9 +121,11 @@ async def _ask(client: aiohttp.ClientSession, prometheus: str) -> Sequence[Drawn
             lines += await _lines(client, prometheus, target["expr"], target["legendFormat"])
         # The most first: a legend has room for some.
         lines.sort(key=lambda line: -max(value for _, value in line.points))
-        is_expected = not any(name in query for name in _MAY_BE_EMPTY for query in queries)
+        is_row = panel["type"] == "row"
+        may_be_empty = any(name in query for name in _MAY_BE_EMPTY for query in queries)
         unit = panel.get("fieldConfig", {}).get("defaults", {}).get("unit", "")
-        panels.append(DrawnPanel(panel["title"], unit, lines, panel["type"] == "row", is_expected))
+        must_have_lines = not (is_row or may_be_empty)
+        panels.append(DrawnPanel(panel["title"], unit, lines, is_row, must_have_lines))
     return panels
 
 

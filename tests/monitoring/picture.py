@@ -47,18 +47,13 @@ class Line:
 
 @frozen
 class DrawnPanel:
-    """A panel with its series; a row's title if ``is_row``. One may be expected to have some."""
+    """A panel with its series, or a row's title if ``is_row``."""
 
     title: str
     unit: str
     lines: Sequence[Line]
     is_row: bool = False
-    expects_lines: bool = True
-
-    @property
-    def is_expected(self) -> bool:
-        """Whether it must have a series."""
-        return self.expects_lines and not self.is_row
+    must_have_lines: bool = False
 
 
 def draw(panels: Sequence[DrawnPanel]) -> str:
