@@ -96,7 +96,7 @@ class NotificationClient(PortalSessionMethods):
 
     async def event_types(self, environment_id: UUID | None = None) -> list[EventType]:
         """Return the event types, or those that webhooks of an environment can subscribe to."""
-        query = {"environment_id": str(environment_id)} if environment_id else None
+        query = _query({"environment_id": environment_id})
         response = await self.transport.get("/webhooks/events", query)
         return _read(response.body, list[EventType])
 

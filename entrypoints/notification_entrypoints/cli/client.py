@@ -35,6 +35,7 @@ DEFAULT_OPS = "http://127.0.0.1:3616"
 KEY_VARIABLE = "NOTIFICATION_API_KEY"
 _NOT_OURS = "what answers there is not this API"
 _PAUSE_SECONDS = 0.5
+_PAGE = "100"
 
 
 @frozen
@@ -166,6 +167,13 @@ async def ask(
     async with ApiClient(api) as client:
         content = None if body is None else msgspec.json.encode(body)
         return await client.request(method, path, content, query)
+
+
+async def list_all(api: Api, path: str) -> list[object]:
+    """Return what all pages of a list have."""
+    async with ApiClient(api) as client:
+        pages = [page async for page in client.pages(path, {"limit": _PAGE})]
+    return [item for page in pages for item in msgspec.json.decode(page, type=list[object])]
 
 
 def ask_until_ended(api: Api, path: str, begun: bytes, unfinished: str) -> bytes:

@@ -5,7 +5,7 @@ from uuid import UUID
 import click
 import msgspec
 
-from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
+from notification_entrypoints.cli.client import Api, api_option, ask, list_all
 from notification_entrypoints.cli.completion import complete_environment_id, complete_key_id
 from notification_entrypoints.cli.options import ID, examples, time_to_come
 from notification_entrypoints.cli.tables import plain
@@ -22,7 +22,6 @@ from notification_entrypoints.cli.terminal import (
 )
 
 _SCOPES = ("read", "write", "admin")
-_PAGE = "100"
 
 
 class _Key(msgspec.Struct):
@@ -114,9 +113,7 @@ def create_key(  # noqa: PLR0913 - one parameter an option
 @asynchronous
 async def list_keys(api: Api, *, as_json: bool) -> None:
     """List all keys, newest first, also those that have expired or were revoked."""
-    async with ApiClient(api) as client:
-        pages = [page async for page in client.pages("/keys", {"limit": _PAGE})]
-    keys = [key for page in pages for key in msgspec.json.decode(page, type=list[object])]
+    keys = await list_all(api, "/keys")
     if as_json:
         print_raw_json(msgspec.json.encode(keys))
         return

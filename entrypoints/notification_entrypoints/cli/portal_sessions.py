@@ -5,7 +5,7 @@ from uuid import UUID
 import click
 import msgspec
 
-from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
+from notification_entrypoints.cli.client import Api, api_option, ask, list_all
 from notification_entrypoints.cli.options import ID, examples
 from notification_entrypoints.cli.terminal import (
     asynchronous,
@@ -20,7 +20,6 @@ from notification_entrypoints.cli.terminal import (
 )
 
 _SCOPES = ("read", "write")
-_PAGE = "100"
 
 _environment_id = click.argument("environment_id", type=ID)
 
@@ -106,10 +105,7 @@ def create_session(  # noqa: PLR0913 - one parameter an option
 @asynchronous
 async def list_sessions(environment_id: UUID, api: Api, *, as_json: bool) -> None:
     """List the sessions that have not expired, newest first."""
-    path = f"/environments/{environment_id}/portal-sessions"
-    async with ApiClient(api) as client:
-        pages = [page async for page in client.pages(path, {"limit": _PAGE})]
-    sessions = [one for page in pages for one in msgspec.json.decode(page, type=list[object])]
+    sessions = await list_all(api, f"/environments/{environment_id}/portal-sessions")
     if as_json:
         print_raw_json(msgspec.json.encode(sessions))
         return
