@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from attrs import fields
+from schema_tables import table
 
 from notification_entrypoints.config.settings import Settings, variables
 from notification_entrypoints.config.variables import Variable
@@ -19,12 +20,42 @@ GROUPS = {
     "API": "The API server",
     "OPS": "The ops server",
     "DB": "Storage",
+    "EVENT": "Events",
+    "OPERATIONAL": "Events",
     "WEBHOOKS": "Deliveries",
     "RETENTION": "Retention",
     "KAFKA": "Kafka",
     "CONSOLE": "The console and the portal",
     "OTEL": "Tracing",
     "PROJECT": "The platform",
+}
+
+# What an installation on servers sets before anything else: an example, and what to know of it.
+FIRST: Mapping[str, tuple[str, str]] = {
+    "DB_URI": (
+        "postgresql://notifications@db.example.com/notifications",
+        "Where everything is stored. User and password can be set apart "
+        "(`DB_AUTH_USER`, `DB_AUTH_PASS_FILE`).",
+    ),
+    "DB_ENCRYPTION_SECRET": (
+        "$(openssl rand -hex 16)",
+        "Generate it once and back it up: without it nothing that is "
+        "encrypted can be read. `DB_ENCRYPTION_SECRET_FILE` reads it from a mounted file.",
+    ),
+    "API_AUTH": (
+        "api_key",
+        "How callers authenticate: required as soon as the API listens on anything but loopback. "
+        "`API_BOOTSTRAP_KEY` is the key that creates the others.",
+    ),
+    "KAFKA_BROKERS": (
+        "kafka-1.example.com:9092,kafka-2.example.com:9092",
+        "Where `consumer` reads events. Empty if events are only published over HTTP.",
+    ),
+    "PROJECT_MANAGEMENT_API_URI": (
+        "https://projects.example.com/api",
+        "The service that is asked whether an environment exists. Empty if you do not have one: "
+        "any UUID is an environment then.",
+    ),
 }
 
 # Who does what is named. A use of a setting at a place that is missing here fails
@@ -117,15 +148,24 @@ def settings_page() -> Sequence[str]:
         ),
     ]
     known, places = variables(), _places()
-    of_group: dict[str, list[str]] = {title: [] for title in ("This process", *GROUPS)}
+    parts += _first()
+    of_group: dict[str, list[str]] = {title: [] for title in ("This process", *GROUPS.values())}
     for name in known:
-        prefix = name.partition("_")[0]
-        of_group[prefix if prefix in GROUPS else "This process"].append(name)
+        of_group[GROUPS.get(name.partition("_")[0], "This process")].append(name)
     for group, names in of_group.items():
         if names:
-            parts.append(f"## {GROUPS.get(group, group)}")
+            parts.append(f"## {group}")
             parts += [_variable(name, known[name], places[name.lower()]) for name in names]
     return parts
+
+
+def _first() -> list[str]:
+    rows = [(f"`{name}`", f"`{text}`", meaning) for name, (text, meaning) in FIRST.items()]
+    return [
+        "## The five to set first",
+        "`api`, `consumer` and `migrate` need these on a server; the defaults suit the rest.",
+        table(("Variable", "Example", "What it decides"), rows),
+    ]
 
 
 def _variable(name: str, variable: Variable, places: AbstractSet[str]) -> str:
