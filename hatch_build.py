@@ -4,7 +4,7 @@ Swagger UI is for the API's reference page, htmx for the console. They come out 
 them, requirements of the build. A wheel of ours contains the files; an editable installation finds
 them in the checkout, where git ignores them.
 
-The commit is that of the checkout, or what the variable SOURCE_COMMIT says where there is none. A
+The commit is that of the checkout, or what the variable SOURCE_COMMIT says if there is none. A
 source distribution has it in a file, and hands it on to wheels that are built from it. An editable
 installation has none: its checkout moves on.
 """

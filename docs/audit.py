@@ -35,7 +35,7 @@ def verdict(report: Path) -> tuple[bool, Sequence[str]]:
 
 def _named(package: Mapping[str, Any]) -> str:
     found = ", ".join(
-        f"{each['id']} (mended in {', '.join(each['fix_versions']) or 'no version yet'})"
+        f"{each['id']} (fixed in {', '.join(each['fix_versions']) or 'no version yet'})"
         for each in package["vulns"]
     )
     return f"{package['name']} {package['version']}: {found}"

@@ -1,8 +1,8 @@
 """Find words that our text does not use, and name the field's word for each: ``nox -s lint``.
 
-Covered are README, SECURITY, CONTRIBUTING, the changelog, everything below docs/, the API's
-document, the settings' help, and comments and docstrings of the product. What is left out is in
-`NOT_YET`. Code blocks, inline code and link targets are not read: names are names.
+Covered are the documents, the API's document, deploy/, the console's templates, and of every module
+its comments, its docstrings, its texts (what has a space: errors, help, log messages) and the names
+of its tests. Code blocks, inline code and link targets are not read: names are names.
 """
 
 import ast
@@ -10,27 +10,20 @@ import io
 import re
 import sys
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[1]
-CONFIG = "entrypoints/notification_entrypoints/config"
+CONSOLE = "entrypoints/notification_entrypoints/console"
 COVERED = (
     *("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md"),
     *("notification_core/**/*.py", "adapters/**/*.py", "entrypoints/**/*.py", "docs/**/*.py"),
-    "noxfile.py",
+    *("tests/**/*.py", "*.py", "deploy/**/*.yaml", "deploy/**/*.service"),
+    *(f"{CONSOLE}/templates/**/*.html", f"{CONSOLE}/static/console.js"),
     "entrypoints/notification_entrypoints/api/openapi/openapi.yaml",
-    "entrypoints/notification_entrypoints/api/problems.py",
-    f"{CONFIG}/groups.py",
 )
-# Tests are not read, and what the pages of the console say stands in templates. This file names the
-# words itself.
-NOT_YET = (
-    *("docs/check_words.py", "entrypoints/notification_entrypoints/console/"),
-    "entrypoints/notification_entrypoints/cli/status.py",
-)
-WHOLE = ("groups.py", "problems.py")
-"""Modules of which every text is read, since people get to see it."""
+LEFT_OUT = ("docs/check_words.py", "docs/_build/")
+"""This file names the words itself."""
 
 WORDS = {
     r"(?:no|drop|few|most|many|of|make) doubles|Doubled\b|a double\b(?! quote|,)": "duplicate",
@@ -70,13 +63,13 @@ WORDS = {
     r"(?:many|much) as (?:it|there|they) may\b": "limit, at its limit",
     r"(?:absent|left out|empty|refused|nothing|there) where\b|where there (?:is|are)\b": "if",
 }
-PATTERNS = [
-    (re.compile(rf"(?<![\w-])(?:{pattern})", re.IGNORECASE), word)
-    for pattern, word in WORDS.items()
-]
+PATTERN = re.compile(
+    rf"(?<![\w-])(?:{'|'.join(f'({pattern})' for pattern in WORDS)})", re.IGNORECASE
+)
+BETTER = tuple(WORDS.values())
 GENERATED = re.compile(r"<!-- figures -->.*<!-- end of figures -->", re.DOTALL)
 NAMES = re.compile(
-    r"^\| Before \|.*?\n\n|```.*?```|`[^`\n]*`|\]\([^)]*\)|<[^>\s]+>|\"[^\"\n]{0,80}\"",
+    r"^\| Before \|.*?\n\n|```.*?```|``[^`\n]*``|`[^`\n]*`|\]\([^)]*\)|<[^>\s]+>|\"[^\"\n]{0,80}\"",
     re.DOTALL | re.MULTILINE,
 )
 
@@ -84,17 +77,47 @@ NAMES = re.compile(
 def findings(path: Path) -> Iterator[tuple[int, str, str]]:
     """Yield the line, the word that stands there and the word to use."""
     text = path.read_text("utf-8")
-    if path.suffix == ".py" and path.name not in WHOLE:
-        text = prose(text)
-    if path.suffix in {".md", ".py"}:
+    if path.suffix != ".py":
+        yield from _found(1, text, skip_names=path.suffix == ".md")
+        return
+    nodes = list(ast.walk(ast.parse(text)))
+    yield from _found(1, prose(text, nodes), skip_names=True)
+    for line, said in texts(nodes):
+        yield from _found(line, said, skip_names=True)
+
+
+def _found(line: int, text: str, *, skip_names: bool) -> Iterator[tuple[int, str, str]]:
+    if skip_names:
         for skipped in (GENERATED, NAMES):
             text = skipped.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
-    for pattern, word in PATTERNS:
-        for found in pattern.finditer(text.replace("\n", " ")):
-            yield text.count("\n", 0, found.start()) + 1, " ".join(found[0].split()), word
+    for found in PATTERN.finditer(text.replace("\n", " ")):
+        place = line + text.count("\n", 0, found.start())
+        yield place, " ".join(found[0].split()), BETTER[(found.lastindex or 1) - 1]
 
 
-def prose(source: str) -> str:
+def texts(nodes: Iterable[ast.AST]) -> Iterator[tuple[int, str]]:
+    """Yield a module's texts and the names of its tests, as words, each with its line."""
+    docstrings = {node.value for node in nodes if isinstance(node, ast.Expr)}
+    parts = set[ast.AST]()
+    for node in nodes:  # A text in parts comes before its parts.
+        if isinstance(node, ast.JoinedStr):
+            parts |= set(node.values)
+            said = [part.value if isinstance(part, ast.Constant) else "…" for part in node.values]
+            yield node.lineno, "".join(map(str, said))
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            if node.name.startswith("test_"):
+                yield node.lineno, node.name.replace("_", " ")
+        elif (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and " " in node.value
+            and node not in docstrings
+            and node not in parts
+        ):
+            yield node.lineno, node.value
+
+
+def prose(source: str, nodes: Iterable[ast.AST]) -> str:
     """Return a module with all but its comments and docstrings made blank."""
     lines = source.splitlines(keepends=True)
     starts = [0]
@@ -105,7 +128,7 @@ def prose(source: str) -> str:
         for token in tokenize.generate_tokens(io.StringIO(source).readline)
         if token.type == tokenize.COMMENT
     ]
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             first, last = starts[node.lineno - 1], starts[node.end_lineno or node.lineno]
             kept.append((first, last - first))
@@ -120,8 +143,8 @@ def main() -> int:
     count = 0
     for path in sorted({path for pattern in COVERED for path in CHECKOUT.glob(pattern)}):
         name = path.relative_to(CHECKOUT).as_posix()
-        if not name.startswith((*NOT_YET, "docs/_build/")):
-            for line, word, better in sorted(findings(path)):
+        if not name.startswith(LEFT_OUT):
+            for line, word, better in sorted(set(findings(path))):
                 print(f"{name}:{line}: {word!r}: use {better}")
                 count += 1
     return bool(count)

@@ -34,18 +34,24 @@ GROUPS = {
 FIRST: Mapping[str, tuple[str, str]] = {
     "DB_URI": (
         "postgresql://notifications@db.example.com/notifications",
-        "Where everything is stored. User and password can be set apart "
-        "(`DB_AUTH_USER`, `DB_AUTH_PASS_FILE`).",
+        (
+            "Where everything is stored. User and password can be set apart "
+            "(`DB_AUTH_USER`, `DB_AUTH_PASS_FILE`)."
+        ),
     ),
     "DB_ENCRYPTION_SECRET": (
         "$(openssl rand -hex 16)",
-        "Generate it once and back it up: without it nothing that is "
-        "encrypted can be read. `DB_ENCRYPTION_SECRET_FILE` reads it from a mounted file.",
+        (
+            "Generate it once and back it up: without it nothing that is "
+            "encrypted can be read. `DB_ENCRYPTION_SECRET_FILE` reads it from a mounted file."
+        ),
     ),
     "API_AUTH": (
         "api_key",
-        "How callers authenticate: required as soon as the API listens on anything but loopback. "
-        "`API_BOOTSTRAP_KEY` is the key that creates the others.",
+        (
+            "How callers authenticate: required if the API listens on anything but loopback. "
+            "`API_BOOTSTRAP_KEY` is the key that creates the others."
+        ),
     ),
     "KAFKA_BROKERS": (
         "kafka-1.example.com:9092,kafka-2.example.com:9092",
@@ -53,8 +59,10 @@ FIRST: Mapping[str, tuple[str, str]] = {
     ),
     "PROJECT_MANAGEMENT_API_URI": (
         "https://projects.example.com/api",
-        "The service that is asked whether an environment exists. Empty if you do not have one: "
-        "any UUID is an environment then.",
+        (
+            "The service that says whether an environment exists. Empty if you do not have one: "
+            "any UUID is an environment then."
+        ),
     ),
 }
 

@@ -312,7 +312,7 @@ _REMEDIES = {
         "File descriptors are exhausted: raise the limit of open files (ulimit -n), or lower "
         "WEBHOOKS_MAX_IN_FLIGHT and API_SERVER_MAX_CONNECTIONS."
     ),
-    Resource.MEMORY: "The kernel has no memory for one more socket: give the machine more memory.",
+    Resource.MEMORY: "The kernel has no memory for one more socket: give the host more memory.",
     Resource.PORTS: (
         "No local port is free for one more connection to a receiver: widen "
         "net.ipv4.ip_local_port_range."

@@ -1,4 +1,4 @@
-"""What every test runs under: on this machine only, and with hypothesis set for the place."""
+"""What every test runs under: on this host only, and with hypothesis set for the place."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -24,8 +24,8 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("ci" if IN_CI else "dev")
 
-# Nothing out there is talked to, and reading whom this machine trusts takes a while each time. What
-# tests start inherits it.
+# Nothing out there is talked to, and reading the system's CA bundle takes a while each
+# time. What tests start inherits it.
 os.environ["SSL_CERT_FILE"] = os.devnull
 
 # Here, so that they hold whichever tests are asked for.

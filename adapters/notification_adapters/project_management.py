@@ -62,10 +62,10 @@ class ProjectManagementApi(EnvironmentDirectory):
     async def _ask(self, environment_id: UUID) -> bool:
         status = await self._status(f"{self._uri}/environments/{environment_id}")
         if status in _PASSING:
-            raise _TryAgain(f"The Project Management API answered {status}.")
+            raise _TryAgain(f"The Project Management API returned {status}.")
         if status not in _MEANING:
             raise DirectoryUnavailable(
-                f"The Project Management API answered {status}; 200 or 404 is expected."
+                f"The Project Management API returned {status}; 200 or 404 is expected."
             )
         return _MEANING[status]
 

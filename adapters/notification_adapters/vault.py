@@ -111,15 +111,15 @@ class VaultTransit(KeyWrapping):
                 status = response.status
                 if status in _PASSING:
                     raise KeyServiceUnavailable(
-                        f"Vault answers {status}: it may be sealed, or busy."
+                        f"Vault returned {status}: it may be sealed, or busy."
                     )
                 if status != _OK:
                     meaning = _MEANING.get(status, "200 is expected of the node that is named")
-                    raise UnwrappingRefused(f"Vault answers {status}: {meaning}.")
+                    raise UnwrappingRefused(f"Vault returned {status}: {meaning}.")
                 return await read_at_most(response, MAX_BYTES)
         except (ClientConnectorCertificateError, ClientConnectorSSLError) as error:
             raise UnwrappingRefused(
-                "Vault shows a certificate that is not trusted: name who vouches for it in "
+                "Vault shows a certificate that is not trusted: name the CA that issued it in "
                 "DB_ENCRYPTION_VAULT_CA_FILE."
             ) from error
         except (ClientConnectionError, TimeoutError) as error:

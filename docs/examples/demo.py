@@ -254,7 +254,7 @@ def step(text: str) -> None:
 
 def show_request(received: Received) -> None:
     """Show one request that the receiver got."""
-    said = received["problem"] or f"verified, answered {received['http_code']}"
+    said = received["problem"] or f"verified, returned {received['http_code']}"
     mark, style = ("✓", "green") if received["verified"] else ("✗", "red")
     line = Text(f"  {mark} ", style).append(
         f"{received['event']}  {received['event_id']}  ", "default"
@@ -337,7 +337,7 @@ def first_run(stage: Stage, receiver: Receiver) -> None:
     wait_for("every event to arrive", lambda: event_ids <= set(receiver.arrived()))
     wait_for("the log of every attempt", lambda: finished(stage, receiver, event_ids))
     receiver.show = lambda _: None
-    step("The log of every attempt, newest first: one event was answered 500 and came again")
+    step("The log of every attempt, newest first: one event got a 500 and was retried")
     stage.run("logs", receiver.webhook_id)
 
 

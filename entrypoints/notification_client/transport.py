@@ -147,7 +147,7 @@ class Transport:
                     return Response(content, received.get("ETag"), next_page)
                 refusal = _refusal_in(content)
                 message = None if refusal is None else refusal.message
-                said = f"The API answered {status}" + (f": {message}" if refusal else ".")
+                said = f"The API returned {status}" + (f": {message}" if refusal else ".")
                 unavailable = ApiUnavailable(said, status, message)
                 # Our API writes seconds, never a date.
                 asked = received.get("Retry-After", "")
@@ -187,7 +187,7 @@ class Transport:
         if status >= HTTPStatus.MULTIPLE_CHOICES:
             refusal = _refusal_in(content)
             if refusal is None:
-                raise NotOurApi(f"{self.url} answered {status}, but not as this API.", status)
+                raise NotOurApi(f"{self.url} returned {status}, but not as this API.", status)
             raise _REFUSALS.get(status, ApiRefused)(
                 status, refusal.error_code, refusal.message, refusal.details, refusal.request_id
             )

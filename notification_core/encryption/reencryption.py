@@ -59,7 +59,7 @@ class Reencryption:
                 break
         else:
             raise RekeyOvertaken(
-                "Other processes still encrypt under a former secret. Start them anew with the "
+                "Other processes still encrypt under a previous secret. Restart them with the "
                 "present one as DB_ENCRYPTION_SECRET, then run this again."
             )
         if not rekeyed.unreadable:

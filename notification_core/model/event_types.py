@@ -86,10 +86,10 @@ class EventCatalogue:
         catalogue can lose a type without holding up any other change of the webhook.
         """
         if not names:
-            yield Detail("events", f"There are no events. Give at least one of {self.names}.")
+            yield Detail("events", f"No event types are given. Give at least one of {self.names}.")
         for index, name in enumerate(names):
             if name not in self.types and name not in stored:
-                problem = f"There is no event type {name[:_MAX_SHOWN]!r}. Choose from {self.names}."
+                problem = f"Unknown event type {name[:_MAX_SHOWN]!r}. Choose from {self.names}."
                 yield Detail(f"events[{index}]", problem)
         for name, count in Counter(names).items():
             if count > 1:

@@ -19,7 +19,7 @@ def pragma(text: str) -> Iterator[None]:
 
 
 class Steps:
-    """Counts the steps of SQLite's virtual machine, in hundreds: its work, whatever the machine."""
+    """Counts the steps of SQLite's virtual machine, in hundreds: its work, whatever the host."""
 
     def __init__(self) -> None:
         self.hundreds = 0

@@ -138,7 +138,7 @@ class TestDrafts:
             custom_headers={"A": "b"},
         )
 
-    def test_a_time_without_an_offset_is_taken_in_the_zone(self) -> None:
+    def test_a_time_without_an_offset_is_read_in_the_zone(self) -> None:
         fields = {"name": "", "url": "", "events": [], "disabled_until": "2026-01-02T13:00:00"}
         assert CONVERTER.draft(fields).disabled_until == NOON
 

@@ -243,7 +243,7 @@ async def test_the_former_code_leaves_a_filter_alone(place: Place) -> None:
     assert (stored.name, stored.filter) == ("another", FILTER)
 
 
-async def test_killed_amid_it_leaves_the_former_version_and_the_next_one_is_whole(
+async def test_killed_during_it_leaves_the_previous_version_and_the_next_one_is_whole(
     place: Place,
 ) -> None:
     script = KILLED.format(place=place.expression)

@@ -82,7 +82,7 @@ async def test_schedules_go_by_the_servers_clock(storage: SqlStorage) -> None:
         assert await storage.database.dialect.now(connection) > first
 
 
-async def test_cut_connections_are_opened_anew(storage: SqlStorage, place: Place) -> None:
+async def test_cut_connections_are_reopened(storage: SqlStorage, place: Place) -> None:
     for _ in range(3):
         assert await storage.webhooks.webhooks_revision() == 0
         await place.cut_off()
@@ -200,7 +200,7 @@ async def test_who_waits_too_long_for_a_connection_is_told(
         assert await storage.webhooks.webhooks_revision() == 0
 
 
-async def test_a_server_that_is_not_there_is_away() -> None:
+async def test_a_server_that_is_not_there_is_unavailable() -> None:
     nowhere = Server("postgresql://postgres@127.0.0.1:1/nothing")
     with pytest.raises(StorageUnavailable, match="reached"):
         await _open(nowhere)
@@ -298,7 +298,7 @@ async def _until_somebody_waits(connection: "asyncpg.Connection[asyncpg.Record]"
 def _statement_timeout(storage: SqlStorage, limit: str) -> Iterator[None]:
     """Have each transaction that is begun meanwhile bound its statements."""
     database = storage.database
-    before = database._write  # type: ignore[attr-defined]  # noqa: SLF001 - there is no setting for it
+    before = database._write  # type: ignore[attr-defined]  # noqa: SLF001 - no setting does it
     database._write = f"{before}; SET LOCAL statement_timeout = '{limit}'"  # type: ignore[attr-defined]  # noqa: SLF001 - the same
     yield
     database._write = before  # type: ignore[attr-defined]  # noqa: SLF001 - the same

@@ -87,7 +87,7 @@ async def test_without_an_option_there_is_a_bound_for_each_host(
             assert await port_of_next(both(first.port, second.port, "")) == second.port
 
 
-async def test_a_first_host_whose_packets_are_swallowed_is_passed_over(
+async def test_a_first_host_whose_packets_are_swallowed_is_skipped(
     before_first: Proxy, second: OwnServer
 ) -> None:
     server = both(before_first.port, second.port)
@@ -95,7 +95,7 @@ async def test_a_first_host_whose_packets_are_swallowed_is_passed_over(
     assert await port_of_next(server) == second.port
     assert before_first.came == 1
     assert await port_of_next(server) == second.port
-    assert before_first.came == 1, "it is not tried again while another one answers"
+    assert before_first.came == 1, "it is not retried while another one answers"
 
 
 async def test_a_caller_that_gives_up_before_the_bound_does_not_meet_the_same_host_again(
@@ -109,7 +109,7 @@ async def test_a_caller_that_gives_up_before_the_bound_does_not_meet_the_same_ho
     assert await port_of_next(server) == second.port
 
 
-async def test_of_several_hosts_one_that_takes_no_writes_is_passed_over(
+async def test_of_several_hosts_one_that_takes_no_writes_is_skipped(
     first: OwnServer, second: OwnServer
 ) -> None:
     await first.execute("ALTER SYSTEM SET default_transaction_read_only = on")

@@ -1,4 +1,4 @@
-"""Whoever's statement comes first: nothing is lost, doubled or sent after its cancellation.
+"""Whoever's statement comes first: nothing is lost, duplicated or sent after its cancellation.
 
 Two workers, or a worker and an owner, do one thing each to the same delivery, and their statements
 are shuffled in every way that there is.

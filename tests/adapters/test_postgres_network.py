@@ -69,7 +69,7 @@ async def reached(postgres: PostgresServer) -> AsyncIterator[Reached]:
         yield Reached(storage, past_it, proxy)
 
 
-async def test_a_commit_whose_response_is_lost_is_unknown_and_found_when_it_is_tried_again(
+async def test_a_commit_whose_response_is_lost_is_unknown_and_found_when_it_is_retried(
     reached: Reached,
 ) -> None:
     reached.proxy.lose_responses_to(lambda said: b"COMMIT\0" in said)
@@ -92,7 +92,7 @@ async def test_of_connections_that_hang_one_is_waited_for_and_all_are_given_up(
     assert reached.proxy.came - before <= 2
 
 
-async def test_connections_that_end_for_one_side_are_opened_anew(reached: Reached) -> None:
+async def test_connections_that_end_for_one_side_are_reopened(reached: Reached) -> None:
     await reached.fill_the_pool()
     reached.proxy.half_close()
     assert await reached.storage.webhooks.webhooks_revision() == 0

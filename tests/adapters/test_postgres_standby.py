@@ -1,4 +1,4 @@
-"""A PostgreSQL that is a standby: after a fail-over an address may still lead to it."""
+"""A PostgreSQL that is a standby: after a failover an address may still lead to it."""
 
 import pytest
 

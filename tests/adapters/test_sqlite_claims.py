@@ -1,4 +1,4 @@
-"""A claim on SQLite costs what it takes, however long the queues are that it passes over."""
+"""A claim on SQLite costs what it takes, however long the queues are that it skips."""
 
 import re
 import sqlite3
@@ -95,7 +95,7 @@ async def _claim(storage: SqlStorage, **bounds: Any) -> int:
     return len((await storage.deliveries.acquire(evolve(claim, **bounds))).deliveries)
 
 
-async def test_a_hundred_thousand_deliveries_that_are_passed_over_cost_a_claim_nothing(
+async def test_a_hundred_thousand_deliveries_that_are_skipped_cost_a_claim_nothing(
     counted: tuple[SqlStorage, Steps, ManualClock], tmp_path: Path
 ) -> None:
     storage, steps, clock = counted

@@ -234,7 +234,7 @@ async def test_an_awkward_path_is_no_trouble(tmp_path: Path) -> None:
     assert database(folder).exists()
 
 
-async def test_another_secret_is_refused_and_a_former_one_is_not(tmp_path: Path) -> None:
+async def test_another_secret_is_refused_and_a_previous_one_is_not(tmp_path: Path) -> None:
     path, other = database(tmp_path), "f" * 32
     await migrate_sqlite(path, CIPHER)
     with pytest.raises(WrongEncryptionSecret) as caught:

@@ -76,7 +76,7 @@ Does = Callable[[SqlStorage, Scene], Awaitable[Any]]
 class Act:
     """Something that one does, and before which of its steps the other may come.
 
-    Where there is one writer at a time, those are its write, and the look before it if it
+    If there is one writer at a time, those are its write, and the look before it if it
     ``looks_first``.
     """
 
@@ -392,7 +392,7 @@ async def _check_the_end(scene: Scene, told: Sequence[Any]) -> None:
     """Check that each delivery has come to an end, and arrived no more often than it may."""
     log = await scene.harness.log(scene.webhook)
     found = await _deliveries(scene)
-    # Who was told that it is delivered again finds it, and nobody loses what was not let go of.
+    # Who was told that it is redelivered finds it, and nobody loses what was not let go of.
     assert found or (True not in told and any(isinstance(each, Swept) for each in told))
     for delivery in found:
         assert delivery.state is not DeliveryState.PENDING

@@ -1,7 +1,7 @@
 """A bare aiohttp handler, the least that an API on it can cost; run as a process of its own.
 
 ``python -m tests.benchmarks.bare PORT_FILE``: GET answers a webhook as JSON, POST reads one and
-answers it. Nothing is judged, stored or looked up.
+answers it. Nothing is validated, stored or looked up.
 """
 
 import asyncio

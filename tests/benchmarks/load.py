@@ -52,7 +52,7 @@ _HEADERS = (
 """What a delivery has; one more header is each request's own."""
 
 _DATA = {"name": "assembly-hall.ifc", "source": "upload/assembly-hall.ifc"}
-"""What its schema requires: an event that does not fit is answered with warnings, which cost."""
+"""What its schema requires: an event that does not fit returns warnings, which cost."""
 
 _ENVELOPE = 310
 """About how much of a request's body is not padding."""

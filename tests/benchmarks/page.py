@@ -1,6 +1,6 @@
 """``python -m tests.benchmarks.page``: the recorded run as a table and charts for the documents.
 
-What stands between the marks of docs/explanation/performance.md is written anew from
+What stands between the marks of docs/explanation/performance.md is written again from
 performance.json beside it, which ``nox -s bench -- --json`` has written.
 """
 
@@ -56,7 +56,7 @@ def section(machine: Mapping[str, str], all_figures: Sequence[Figures]) -> str:
         "|---|---|---:|---:|---:|---:|---|",
         *(line for figures in all_figures for line in _rows(figures)),
         "",
-        "A spread over 15 % is marked with ±: the machine was not quiet then.",
+        "A spread over 15 % is marked with ±: the host was not quiet then.",
         "",
         END,
     ]

@@ -2,7 +2,7 @@
 
 Three variants take turns: this tree, the revision, and ``null``, which is this tree once more. Two
 processes of identical code differ by up to 15 % for as long as they run, so each variant of each
-round starts anew: receiver, database and system. CPU per delivery, or per call of the API, is the
+round restarts all: receiver, database and system. CPU per delivery, or per call of the API, is the
 evidence; rates stand beside it. Load and receiver are this tree's for all of them.
 """
 

@@ -13,7 +13,7 @@ from tests.benchmarks.throughput import Load, RunningThroughput
 _FEW, _MANY = 10_000, 1_000_000
 _DEAD = 20
 _MEGA = 1e6
-# What an outage of twenty receivers leaves: due, and passed over while their bounds are full.
+# What an outage of twenty receivers leaves: due, and skipped while their limits are reached.
 _WAITING = """
 INSERT INTO events (event_id, environment_id, type, occurred_at, body, stored_at)
 SELECT 'waiting-' || n, '{environment}', 'pipeline-created', now(),

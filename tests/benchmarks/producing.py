@@ -1,4 +1,4 @@
-"""A load for Kafka, a process of its own: events that are all packed before the clock starts.
+"""A load for Kafka, a process of its own: events that are all encoded before the clock starts.
 
 ``python -m tests.benchmarks.producing BROKERS TOPIC ENVIRONMENT COUNT SIZE``.
 """

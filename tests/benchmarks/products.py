@@ -32,7 +32,7 @@ INSTALLED = Product(Path(sys.executable).with_name(_COMMAND))
 
 
 def commit_of(revision: str) -> str:
-    """Return the full name of a revision's commit; end with a sentence where there is none."""
+    """Return the full name of a revision's commit; end with a sentence if there is none."""
     try:
         return _run("git", "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").strip()
     except SystemExit:

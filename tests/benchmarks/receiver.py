@@ -2,12 +2,12 @@
 
 ``python -m tests.benchmarks.receiver PORT_FILE [CERTIFICATE KEY]``. What a path does:
 
-* ``/slow/SECONDS`` answers 204 after that time, ``/never`` not at all;
+* ``/slow/SECONDS`` returns 204 after that time, ``/never`` not at all;
 * ``/half`` answers every second request with 500;
-* ``/timed`` answers 204 and keeps the time from the ``"sent_at":`` of the body to now;
+* ``/timed`` returns 204 and keeps the time from the ``"sent_at":`` of the body to now;
 * ``GET /timed`` tells these times as JSON, in seconds, and forgets them;
 * ``GET /count`` tells how many requests have come and how many CPU seconds that took;
-* any other path answers 204.
+* any other path returns 204.
 """
 
 import asyncio

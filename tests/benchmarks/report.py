@@ -40,7 +40,7 @@ def _confessions(figures: Figures) -> Iterator[str]:
         if is_judged and figures.spread(value) > WIDE:
             yield (
                 f"  {words(value)} spreads over {figures.spread(value):.0%}: "
-                "the machine was not quiet, measure again"
+                "the host was not quiet, measure again"
             )
 
 

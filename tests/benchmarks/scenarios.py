@@ -91,7 +91,7 @@ SCENARIOS: Sequence[Scenario] = (
     ),
     Throughput(
         "sqlite-half-fail",
-        "Half of the answers 500, tried again at once → SQLite",
+        "Half of the responses 500, retried at once → SQLite",
         sqlite_file,
         load=Load(count=5_000, path="/half"),
         variables={"WEBHOOKS_RETRY_INTERVAL": "10ms"},
@@ -159,7 +159,7 @@ SCENARIOS: Sequence[Scenario] = (
     ),
     Latency(
         "sqlite-latency",
-        "Publish → received at 200 a second on SQLite; alone, and beside nine dead receivers",
+        "Publish → received at 200 per second on SQLite; alone, and beside nine dead receivers",
         sqlite_file,
         beside=["/never"] * 9,
         goals=(
@@ -189,7 +189,7 @@ SCENARIOS: Sequence[Scenario] = (
     Sending("send", "A request by each sender alone, over the raw client"),
     Latency(
         "postgres-latency",
-        "Publish → received at 200 a second on PostgreSQL, one process",
+        "Publish → received at 200 per second on PostgreSQL, one process",
         postgres_database,
         goals=(Goal("p50 ratio", at_most=4), Goal("p99 ratio", at_most=4.5)),
     ),

@@ -179,7 +179,7 @@ SEVERAL: Sequence[Throughput | Latency | FromKafka] = (
     ),
     Latency(
         "postgres-latency-apart",
-        "Publish to one process → received from another, at 200 a second on PostgreSQL",
+        "Publish to one process → received from another, at 200 per second on PostgreSQL",
         postgres_database,
         system=api_and_consumer,
         goals=(Goal("p50 ratio", at_most=12), Goal("p99 ratio", at_most=15)),

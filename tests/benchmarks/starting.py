@@ -57,7 +57,7 @@ class Starting:
 
 
 async def _import_seconds() -> float:
-    """Return how long importing the core, as it is installed, takes in a fresh interpreter."""
+    """Return how long importing the core, as it is installed, lasts in a fresh interpreter."""
     child = await create_subprocess_exec(
         *(sys.executable, "-P", "-c", _IMPORT), env=as_a_user(), stdout=PIPE
     )

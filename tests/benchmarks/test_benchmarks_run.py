@@ -65,7 +65,7 @@ class TestReport:
 
     def test_a_wide_spread_is_confessed(self) -> None:
         loud = Figures("a", "The first", [{"ratio": 0.4}, {"ratio": 0.6}])
-        assert "spreads over 40%: the machine was not quiet" in table(MACHINE, [loud])
+        assert "spreads over 40%: the host was not quiet" in table(MACHINE, [loud])
         assert "not quiet" not in table(MACHINE, [self.QUIET])
 
     def test_what_changed_since_a_recorded_run_is_told_from_noise(self, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ class TestOrders:
 
 
 class TestRatios:
-    def test_a_drift_of_the_machine_cancels(self) -> None:
+    def test_a_drift_of_the_host_cancels(self) -> None:
         assert ratio(figures(110, 220, 55), figures(100, 200, 50), "cpu") == pytest.approx(1.1)
 
     def test_the_resolution_is_what_identical_code_differs_by_either_way(self) -> None:

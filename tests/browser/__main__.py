@@ -1,7 +1,7 @@
 """``python -m tests.browser``: the console's pages in a real browser, with and without JavaScript.
 
 A server with webhooks that work, that fail and that were never sent to is looked at by Debian's
-Chromium, at three widths and in both colour schemes. A page fails that does not answer with 200,
+Chromium, at three widths and in both colour schemes. A page fails that does not return 200,
 that violates its content security policy, logs an error, asks another origin for anything, is
 wider than its window, or in which axe finds a fault of accessibility. With ``--pictures FOLDER``
 the pages are written there. Ends with 1 if any failed.
@@ -103,7 +103,7 @@ def _foreign(request: Request, url: str) -> list[str]:
 
 def _refused(response: Response) -> list[str]:
     is_refused = response.status >= HTTPStatus.BAD_REQUEST
-    return [f"{response.url} answers {response.status}"] if is_refused else []
+    return [f"{response.url} returned {response.status}"] if is_refused else []
 
 
 async def _layout(page: Page) -> list[str]:

@@ -309,7 +309,7 @@ def _filled(attempt: Attempt) -> Attempt:
     succeeded = attempt.outcome is AttemptOutcome.SUCCEEDED
     return evolve(
         attempt,
-        error=None if succeeded else AttemptError(ErrorCode.HTTP_STATUS, "It answered 500."),
+        error=None if succeeded else AttemptError(ErrorCode.HTTP_STATUS, "It returned 500."),
         request=SentRequest("post", "https://receiver.example.com/hook", (("webhook-id", "é"),)),
         response=ReceivedResponse(
             http_code=200 if succeeded else 500,

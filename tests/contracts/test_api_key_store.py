@@ -53,7 +53,7 @@ async def test_pages_go_from_the_newest_to_the_oldest(harness: Harness) -> None:
     assert list(await harness.storage.api_keys.page(10, before=keys[0].key_id)) == []
 
 
-async def test_a_key_is_revoked_once_and_for_good(harness: Harness) -> None:
+async def test_a_key_is_revoked_once_and_permanently(harness: Harness) -> None:
     key, other = _key(harness), _key(harness)
     for each in (key, other):
         await harness.storage.api_keys.add(each)

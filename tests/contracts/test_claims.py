@@ -81,7 +81,7 @@ async def test_a_delivery_that_has_ended_is_not_claimed(harness: Harness) -> Non
     assert not (await harness.claim()).deliveries
 
 
-async def test_a_webhook_that_is_disabled_is_passed_over_until_it_is_not(harness: Harness) -> None:
+async def test_a_webhook_that_is_disabled_is_skipped_until_it_is_not(harness: Harness) -> None:
     webhook = await harness.webhook()
     other = await harness.webhook()
     ids = await harness.publish(webhook)
@@ -93,14 +93,14 @@ async def test_a_webhook_that_is_disabled_is_passed_over_until_it_is_not(harness
     assert ids_of(await harness.claim()) == ids
 
 
-async def test_a_webhook_that_the_system_disabled_is_passed_over(harness: Harness) -> None:
+async def test_a_webhook_that_the_system_disabled_is_skipped(harness: Harness) -> None:
     webhook = await harness.webhook()
     await harness.publish(webhook)
     await harness.change(webhook, disabled_until=FOREVER, disabled_reason=DisabledReason.GONE)
     assert not (await harness.claim()).deliveries
 
 
-async def test_a_webhook_that_is_deleted_is_passed_over(harness: Harness) -> None:
+async def test_a_webhook_that_is_deleted_is_skipped(harness: Harness) -> None:
     webhook = await harness.webhook()
     await harness.publish(webhook, 2)
     await harness.storage.webhooks.delete(
@@ -169,7 +169,7 @@ async def test_a_round_looks_at_so_many_webhooks_and_goes_on_after_them(harness:
     assert last.after is None
 
 
-async def test_a_round_goes_on_past_webhooks_that_are_passed_over(harness: Harness) -> None:
+async def test_a_round_goes_on_past_webhooks_that_are_skipped(harness: Harness) -> None:
     webhooks = sorted([await harness.webhook() for _ in range(3)], key=lambda one: one.webhook_id)
     for webhook in webhooks:
         await harness.publish(webhook)

@@ -82,7 +82,7 @@ async def kind(request: pytest.FixtureRequest) -> AsyncIterator[Kind]:
                 await keys.close()
 
 
-async def test_a_good_credential_tells_who_calls_each_time(kind: Kind) -> None:
+async def test_a_good_credential_identifies_the_caller_each_time(kind: Kind) -> None:
     assert kind.credentials.accepts(kind.good)
     for _ in range(2):
         assert await kind.credentials.caller(kind.good) == kind.caller
@@ -97,7 +97,7 @@ async def test_one_that_is_not_good_is_refused_and_never_quoted(kind: Kind) -> N
 
 
 @pytest.mark.parametrize("text", ["", ".", "whk_", "a.b.c", "x" * 10_000])
-async def test_what_is_no_credential_is_refused(kind: Kind, text: str) -> None:
+async def test_what_is_not_a_credential_is_refused(kind: Kind, text: str) -> None:
     with pytest.raises(CredentialRefused):
         await kind.credentials.caller(text)
 

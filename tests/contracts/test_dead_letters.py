@@ -77,7 +77,9 @@ async def test_pages_go_from_the_newest_to_the_oldest(harness: Harness) -> None:
     assert found == [4, 3, 2, 1, 0]
 
 
-async def test_one_that_is_removed_is_gone_and_again_is_no_error(harness: Harness) -> None:
+async def test_one_that_is_removed_is_gone_and_removing_it_again_is_not_an_error(
+    harness: Harness,
+) -> None:
     await store(harness, letter(1), letter(2))
     newest, _ = await harness.storage.dead_letters.page(limit=10)
     for _ in range(2):

@@ -89,7 +89,7 @@ async def texts_of(storage: SqlStorage) -> list[str]:
         ]
 
 
-async def test_with_the_former_secret_among_the_previous_ones_all_reads_as_before(
+async def test_with_the_replaced_secret_among_the_previous_ones_all_reads_as_before(
     harness: Harness,
 ) -> None:
     await fill(harness)
@@ -110,7 +110,7 @@ async def test_after_a_rekey_the_present_secret_alone_reads_all_as_before(harnes
             assert all(NEW.is_current(text) for text in await texts_of(storage))
 
 
-async def test_only_then_is_the_former_one_refused(harness: Harness) -> None:
+async def test_only_then_is_the_previous_one_refused(harness: Harness) -> None:
     await fill(harness)
     await rekey(harness)
     if isinstance(harness.storage, SqlStorage):
@@ -119,7 +119,7 @@ async def test_only_then_is_the_former_one_refused(harness: Harness) -> None:
                 pass
 
 
-async def test_without_the_former_secret_a_storage_is_refused_until_all_is_done(
+async def test_without_the_previous_secret_a_storage_is_refused_until_all_is_done(
     harness: Harness,
 ) -> None:
     await fill(harness)
@@ -161,7 +161,7 @@ async def test_a_change_that_is_made_meanwhile_stands(harness: Harness) -> None:
 
 
 class _Meanwhile(EncryptedColumns):
-    """Lets another process, which still writes under the former secret, change a webhook."""
+    """Lets another process, which still writes under the previous secret, change a webhook."""
 
     def __init__(self, store: EncryptedColumns, harness: Harness, webhook: Webhook) -> None:
         self._store, self._harness, self._webhook = store, harness, webhook
@@ -206,7 +206,7 @@ async def test_a_change_between_the_look_and_the_writing_stands_too(
     assert changed.custom_headers == {"x-changed": "meanwhile"}
 
 
-async def test_who_goes_on_writing_under_the_former_secret_is_noticed(harness: Harness) -> None:
+async def test_who_goes_on_writing_under_the_previous_secret_is_noticed(harness: Harness) -> None:
     await fill(harness)
     if not isinstance(harness.storage, SqlStorage):
         return
@@ -219,7 +219,7 @@ async def test_who_goes_on_writing_under_the_former_secret_is_noticed(harness: H
 
 
 class _AlwaysSomebody(ManualClock):
-    """Lets a webhook be made under the former secret at every rest."""
+    """Lets a webhook be made under the previous secret at every rest."""
 
     def __init__(self, harness: Harness) -> None:
         super().__init__()

@@ -48,7 +48,7 @@ async def test_an_environment_exists_or_not(platform: Platform) -> None:
     assert not await platform.directory.exists(missing)
 
 
-async def test_nobody_can_tell_while_memory_is_away() -> None:
+async def test_nobody_can_tell_while_memory_is_unavailable() -> None:
     directory = MemoryEnvironmentDirectory()
     directory.away = True
     with pytest.raises(DirectoryUnavailable):

@@ -257,7 +257,7 @@ async def _rows(harness: Harness) -> Sequence[object]:
 
 
 async def _told(question: Question, harness: Harness, mine: Furnished) -> object:
-    """Return what a question was answered, nothing where it raised that there is nothing."""
+    """Return what a question was answered, nothing if it raised that there is nothing."""
     with suppress(LookupError, EventGone):
         response: Any = await question(harness, mine)
         return (

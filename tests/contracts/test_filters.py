@@ -95,7 +95,7 @@ async def test_what_does_not_match_is_skipped_for_that_even_if_the_webhook_is_di
     }
 
 
-async def test_what_was_skipped_can_be_delivered_again_and_is_not_filtered_then(
+async def test_what_was_skipped_can_be_redelivered_and_is_not_filtered_then(
     harness: Harness, app: App
 ) -> None:
     webhook = await harness.webhook(filter=FAILED)

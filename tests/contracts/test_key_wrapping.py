@@ -72,7 +72,7 @@ class TestVault:
     async def test_a_text_of_another_key_is_refused(self, vault: VaultServer) -> None:
         text = vault.wrap(SECRET)
         told = await refusal(vault, f"{text[:-8]}AAAAAAA=")
-        assert "UnwrappingRefused: Vault answers 400: Vault cannot unwrap it" in told
+        assert "UnwrappingRefused: Vault returned 400: Vault cannot unwrap it" in told
 
     async def test_a_token_or_key_that_is_wrong_is_named(self, vault: VaultServer) -> None:
         assert "403: Vault refuses the token" in await refusal(vault, token="hvs.another")
@@ -98,7 +98,7 @@ class TestVault:
     ) -> None:
         monkeypatch.setattr("notification_adapters.vault.TOTAL", timedelta(seconds=3))
         vault.receiver.respond(503)
-        assert "KeyServiceUnavailable: Vault answers 503" in await refusal(vault)
+        assert "KeyServiceUnavailable: Vault returned 503" in await refusal(vault)
         await vault.receiver.down()
         assert "KeyServiceUnavailable: Vault does not answer" in await refusal(vault)
 

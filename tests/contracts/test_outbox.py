@@ -105,7 +105,7 @@ async def test_a_webhook_that_only_fails_is_told_of_once_it_is_disabled(harness:
     assert told["data"] == {"webhook_id": str(webhook.webhook_id), "reason": "failing"}
 
 
-async def test_a_delivery_that_has_failed_for_good_is_told_of_with_its_last_error(
+async def test_a_delivery_that_has_failed_permanently_is_published_with_its_last_error(
     harness: Harness,
 ) -> None:
     webhook = await harness.webhook()
@@ -119,11 +119,11 @@ async def test_a_delivery_that_has_failed_for_good_is_told_of_with_its_last_erro
         "event_id": claimed.event_id,
         "event": claimed.event_type,
         "attempts": 1,
-        "error": {"code": "http_status", "message": "It answered 500."},
+        "error": {"code": "http_status", "message": "It returned 500."},
     }
 
 
-async def test_nothing_is_told_of_what_succeeds_or_is_tried_again(harness: Harness) -> None:
+async def test_nothing_is_told_of_what_succeeds_or_is_retried(harness: Harness) -> None:
     webhook = await harness.webhook()
     await harness.finish(await harness.begin(webhook))
     await harness.finish(await harness.begin(webhook), Retry(DELAY))

@@ -38,7 +38,7 @@ async def test_a_claim_takes_a_quarter_of_a_second_and_says_when_each_may_be_sen
     assert claimed.next_due == SECOND / 4 - LEAD
 
 
-async def test_a_webhook_at_its_rate_is_passed_over_until_it_may_be_sent_to(
+async def test_a_webhook_at_its_rate_is_skipped_until_it_may_be_sent_to(
     harness: Harness,
 ) -> None:
     webhook = await harness.webhook(rate_limit=1)

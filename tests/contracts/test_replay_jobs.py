@@ -1,4 +1,4 @@
-"""What storage promises of replays: each delivery is made once more, once, whoever dies when."""
+"""What storage promises of replays: each delivery is repeated once, whichever process is killed."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -89,7 +89,7 @@ async def _made(harness: Harness, webhook: Webhook) -> Sequence[DeliveryView]:
     return [one for one in page.rows[::-1] if one.origin is DeliveryOrigin.REPLAY]
 
 
-async def test_what_was_skipped_is_made_once_more_in_its_order_and_can_be_claimed(
+async def test_what_was_skipped_is_replayed_in_its_order_and_can_be_claimed(
     harness: Harness,
 ) -> None:
     webhook = await harness.webhook()
@@ -194,7 +194,7 @@ async def test_an_event_that_failed_several_times_is_replayed_once(harness: Harn
         harness.clock.jump(timedelta(milliseconds=1))
 
 
-async def test_what_has_arrived_since_or_is_on_its_way_is_passed_over(harness: Harness) -> None:
+async def test_what_has_arrived_since_or_is_pending_is_skipped(harness: Harness) -> None:
     webhook = await harness.webhook()
     await harness.finish(await harness.begin(webhook), Failed())
     harness.clock.jump(timedelta(milliseconds=1))
@@ -342,7 +342,7 @@ async def test_how_much_there_is_to_replay_is_counted_up_to_a_bound(harness: Har
     assert await _made(harness, webhook) == []
 
 
-async def test_a_replay_that_was_answered_is_not_begun_again(harness: Harness) -> None:
+async def test_a_replay_that_was_answered_is_not_started_again(harness: Harness) -> None:
     webhook = await harness.webhook()
     stored = StoredResponse(
         harness.environment_id, "replay", "asked", b"answer", harness.clock.now()

@@ -37,7 +37,7 @@ async def test_a_retry_is_one_more_delivery_of_the_same_event_that_is_due_at_onc
     assert (first.origin, first.state, first.attempt) == (None, DeliveryState.FAILED, 1)
 
 
-async def test_an_event_whose_body_is_gone_cannot_be_sent_again(harness: Harness) -> None:
+async def test_an_event_whose_body_is_gone_cannot_be_resent(harness: Harness) -> None:
     webhook = await harness.webhook()
     event = harness.event("job-7", whole=False)
     await harness.ingest([event], [harness.to(webhook, event, state=DeliveryState.SKIPPED)])
@@ -47,7 +47,7 @@ async def test_an_event_whose_body_is_gone_cannot_be_sent_again(harness: Harness
     assert ids_of(await harness.claim()) == []
 
 
-async def test_a_retry_that_was_answered_is_not_made_again(harness: Harness) -> None:
+async def test_a_retry_that_was_answered_is_not_repeated(harness: Harness) -> None:
     failed = await _failed(harness)
     stored = StoredResponse(
         harness.environment_id, "retry", "asked", b"answer", harness.clock.now()

@@ -53,7 +53,7 @@ async def test_a_retry_is_due_by_the_storages_clock_and_its_log_says_when(harnes
     assert list(await harness.log(webhook)) == [evolve(result.attempt, next_attempt_at=due_at)]
 
 
-async def test_a_failure_for_good_keeps_its_reason(harness: Harness) -> None:
+async def test_a_permanent_failure_keeps_its_reason(harness: Harness) -> None:
     claimed = await harness.begin(await harness.webhook())
     await harness.finish(claimed, Failed(reason=EndReason.WEBHOOK_DELETED))
     stored = await harness.probe(claimed.fence.delivery_id)
@@ -231,7 +231,7 @@ async def test_many_gones_of_one_batch_disable_once(harness: Harness) -> None:
     assert await harness.storage.webhooks.webhooks_revision() == before + 1
 
 
-async def test_an_interrupted_result_is_made_again_and_uses_up_no_retry(harness: Harness) -> None:
+async def test_an_interrupted_result_is_repeated_and_uses_up_no_retry(harness: Harness) -> None:
     webhook = await harness.webhook()
     claimed = await harness.begin(webhook)
     await harness.finish(claimed, Retry(9 * SECOND), outcome=AttemptOutcome.INTERRUPTED)

@@ -189,7 +189,7 @@ async def test_a_tombstone_goes_when_nothing_of_the_webhook_is_left(harness: Har
         await harness.storage.webhooks.environment_of(deleted.webhook_id)
 
 
-async def test_of_an_event_that_was_forgotten_nothing_is_sent_again(harness: Harness) -> None:
+async def test_of_an_event_that_was_deleted_nothing_is_resent(harness: Harness) -> None:
     claimed = await _done(harness, await harness.webhook())
     key = harness.environment_id, claimed.fence.delivery_id
     record = await harness.storage.history.delivery(*key)

@@ -315,7 +315,7 @@ class TestDisablingWhatFails:
         await harness.change(webhook, name="mended")
         assert await _disable(harness, webhook, since) is False
 
-    async def test_a_webhook_that_is_disabled_for_good_is_left_alone(
+    async def test_a_webhook_that_is_disabled_permanently_is_left_alone(
         self, harness: Harness
     ) -> None:
         webhook = await harness.webhook()

@@ -83,7 +83,7 @@ async def test_a_webhook_test_under_way_is_no_dead_workers(harness: Harness) -> 
     assert set((await harness.storage.backlog.size()).workers) == set()
 
 
-async def test_a_webhook_test_that_nobody_ended_is_logged_as_interrupted_and_not_made_again(
+async def test_a_webhook_test_that_nobody_ended_is_logged_as_interrupted_and_not_repeated(
     harness: Harness,
 ) -> None:
     webhook = await harness.webhook()

@@ -12,7 +12,7 @@ A comment in the page's source is about the block that follows it::
     hidden lines below the block
     -->
 
-``run`` in the place of ``before`` has no block: its lines are commands of a shell by themselves.
+``run`` instead of ``before`` has no block: its lines are commands of a shell by themselves.
 """
 
 import re

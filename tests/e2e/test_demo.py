@@ -45,8 +45,8 @@ def test_the_demonstration_loses_nothing_and_ends_all_its_processes(tmp_path: Pa
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "Nothing is missing." in ran.stdout
-    assert ran.stdout.count("verified, answered 500") == 1
-    assert ran.stdout.count("verified, answered 204") == 28
+    assert ran.stdout.count("verified, returned 500") == 1
+    assert ran.stdout.count("verified, returned 204") == 28
     assert re.search(r" failed +500 .* 1  pipeline-\S+ +assembly-hall-\d\d", ran.stdout)
     assert re.search(r" succeeded +204 .* 2  \S+ +assembly-hall-\d\d", ran.stdout)
     assert re.search(r"events acknowledged +2,000", ran.stdout)
@@ -102,7 +102,7 @@ def verdict(seen: Sequence[object], log: Sequence[object]) -> tuple[bool, dict[s
     return counted.holds(), {what: number for what, number, *_ in counted.rows()}
 
 
-def test_the_demonstrations_count_is_content_with_a_double_after_a_crash() -> None:
+def test_the_demonstrations_count_accepts_a_duplicate_after_a_crash() -> None:
     holds, numbers = verdict(SEEN, LOG)
     assert holds
     assert numbers["arrived once more"] == 1

@@ -175,7 +175,7 @@ async def test_without_kafka_nobody_is_told_and_nothing_piles_up(tmp_path: Path)
         ({"KAFKA_CONSUMER_FETCH_BYTES": "1000000", "KAFKA_CONSUMER_FETCH_FREQUENCY": "3s"}, 1, 100),
     ],
 )
-async def test_a_lone_message_waits_for_others_as_long_as_it_is_told_to(
+async def test_a_single_message_waits_for_others_as_long_as_it_is_told_to(
     kafka: Kafka, tmp_path: Path, settings: dict[str, str], least: float, most: float
 ) -> None:
     async with up_with(kafka, tmp_path, **settings) as (_, api), Receiver() as receiver:

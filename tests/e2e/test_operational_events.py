@@ -150,7 +150,7 @@ async def test_no_other_environment_can_subscribe_and_nobody_can_publish_them(
     operational = str(uuid4())
     async with running(tmp_path, OPERATIONAL_WEBHOOK_ENVIRONMENT=operational) as (_, api):
         webhook: JsonObject = {"name": "w", "url": "https://example.com/", "events": [PAUSED]}
-        assert "There is no event" in await refusal(api, f"{api.environment}/webhooks", webhook)
+        assert "Unknown event" in await refusal(api, f"{api.environment}/webhooks", webhook)
         for environment in (api.environment, operational):
             event: JsonObject = {"event": PAUSED, "data": {}}
             assert PAUSED in await refusal(api, f"{environment}/events", event)

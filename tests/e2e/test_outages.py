@@ -38,7 +38,7 @@ async def test_a_receiver_that_is_down_is_counted_each_time_and_said_a_few_times
     assert len(others) < 3
 
 
-async def test_one_receiver_that_hangs_moves_none_of_the_metrics_that_alarms_watch(
+async def test_one_receiver_that_hangs_moves_none_of_the_metrics_that_alerts_watch(
     tmp_path: Path,
 ) -> None:
     settings = {

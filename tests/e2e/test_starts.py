@@ -96,7 +96,7 @@ async def test_while_it_waits_a_signal_stops_it(
         await up.close()
 
 
-async def test_what_waiting_cannot_mend_ends_a_start_at_once(
+async def test_what_waiting_cannot_fix_ends_a_start_at_once(
     place: ServerPlace, tmp_path: Path
 ) -> None:
     await Up(tmp_path / "before", place.settings, command="migrate").ended_well()

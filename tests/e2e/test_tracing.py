@@ -204,7 +204,7 @@ async def test_without_tracing_an_event_is_followed_by_its_id_if_that_is_asked_f
         assert not any("trace_id" in line for line in lines)
 
 
-async def test_a_collector_that_is_away_holds_up_nothing(tmp_path: Path) -> None:
+async def test_an_unavailable_collector_delays_nothing(tmp_path: Path) -> None:
     async with Receiver() as receiver:
         endpoint = "http://127.0.0.1:9"
         nowhere = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_BSP_SCHEDULE_DELAY": "50"}

@@ -85,7 +85,7 @@ async def test_a_restart_of_the_server_loses_nothing_and_interrupts_no_living_wo
             await api.publish(*(f"a{number}" for number in range(500)))
             await receiver.wait_for(50)
             await asyncio.to_thread(server.stop, at_once=True)
-            refused = await api.try_to_publish([event_named("while it is away")])
+            refused = await api.try_to_publish([event_named("while it is unavailable")])
             await asyncio.to_thread(server.start)
             await until("it takes events again", lambda: _is_taken(api), 30)
             await until("all is done", place.is_done)

@@ -118,7 +118,7 @@ async def test_a_worker_that_is_killed_is_started_again_and_no_counter_goes_back
         os.kill(one, signal.SIGKILL)
         await until("it is counted", lambda: _is_restarted(up))
         assert await counted(up, series) >= before
-        await until("another one serves in its place", lambda: _all_are_ready(up))
+        await until("another one serves instead", lambda: _all_are_ready(up))
         assert other in up.workers
         await until("nothing waits", place.is_done)
         (line,) = lines(up, "worker_exited")
@@ -143,7 +143,7 @@ async def _all_are_ready(up: Up) -> bool:
     return status == HTTPStatus.OK and len(json.loads(text)["parts"]) == 6
 
 
-async def test_while_a_worker_is_away_readiness_says_which_and_why_and_the_other_serves(
+async def test_while_a_worker_is_missing_readiness_says_which_and_why_and_the_other_serves(
     place: Place, tmp_path: Path
 ) -> None:
     async with worker_pool(tmp_path, **place.settings) as (up, api):
@@ -176,7 +176,7 @@ async def test_a_worker_that_is_told_to_stop_by_itself_is_replaced_too(
         os.kill(one, signal.SIGTERM)
         await until("it has ended", lambda: _have_ended(up, 1))
         assert lines(up, "worker_exited")[0]["reason"] == "it ended with exit code 0"
-        await until("another one serves in its place", lambda: _all_are_ready(up))
+        await until("another one serves instead", lambda: _all_are_ready(up))
 
 
 async def test_when_the_supervisor_is_killed_its_workers_end_too(

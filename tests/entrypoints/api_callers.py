@@ -77,7 +77,7 @@ OPERATIONS = [
 
 @frozen
 class Guarded:
-    """An API that asks who calls, with something of everything in the first environment."""
+    """An API with authentication, with something of everything in the first environment."""
 
     stage: Backstage
     api: CheckedClient

@@ -234,13 +234,13 @@ async def log_success_of(stage: Backstage, claimed: ClaimedDelivery) -> Attempt:
 
 
 async def log_gone(stage: Backstage) -> Attempt:
-    """Let the delivery that is due be answered with 410, which disables its webhook."""
+    """Let the delivery that is due be answered by a 410, which disables its webhook."""
     (claimed,) = await stage.begin(1)
     return await log_gone_of(stage, claimed)
 
 
 async def log_gone_of(stage: Backstage, claimed: ClaimedDelivery) -> Attempt:
-    """Let a delivery that was claimed be answered with 410, which disables its webhook."""
+    """Let a delivery that was claimed be answered by a 410, which disables its webhook."""
     attempt = attempt_of(
         claimed,
         outcome=AttemptOutcome.FAILED,

@@ -1,4 +1,4 @@
-"""When ``up`` lets webhooks reach this machine: only while nobody else can create one."""
+"""When ``up`` lets webhooks reach this host: only while nobody else can create one."""
 
 from collections.abc import Mapping
 from pathlib import Path

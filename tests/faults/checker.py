@@ -1,6 +1,6 @@
-"""The checker tells whether anything was lost, doubled, unsigned, out of order or miscounted.
+"""The checker tells whether anything was lost, duplicated, unsigned, out of order or miscounted.
 
-It judges a run by three accounts alone: what was acknowledged to the producer, what the receivers
+It checks a run by three accounts alone: what was acknowledged to the producer, what the receivers
 saw, and the final state of the storage. ``python -m tests.faults.checker FOLDER`` reads them from
 the folder that a run left behind, prints what it found and exits with 1 where the promise is
 broken.

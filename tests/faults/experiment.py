@@ -1,4 +1,4 @@
-"""An experiment: what it is given, how it is judged, and what it leaves behind."""
+"""An experiment: what it is given, how it is checked, and what it leaves behind."""
 
 import re
 import shlex
@@ -19,7 +19,7 @@ class Experiment:
     """One run of one experiment.
 
     What is random in it comes from ``random``; ``tell`` keeps a line for the end of the session,
-    ``note`` the figures for its table. Times are ``judged`` only where the machine is its own.
+    ``note`` the figures for its table. Times are ``judged`` only if the host is its own.
     """
 
     name: str

@@ -39,9 +39,9 @@ def _doubled(seen: Sequence[Seen]) -> int:
 
 
 def recoveries(history: History) -> Sequence[float | None]:
-    """Return, for each kill, after how many seconds the last of what was cut off was tried again.
+    """Return, for each kill, after how many seconds the last of what was cut off was retried.
 
-    Counted from the last kill before that: whoever is killed amid recovering begins anew. None
+    Counted from the last kill before that: whoever is killed while recovering starts again. None
     where a kill was not recovered from before the next one, or cut off nothing.
     """
     kills = sorted(history.allowed.kills)

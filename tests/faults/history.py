@@ -8,7 +8,7 @@ from attrs import frozen
 
 @frozen
 class Published:
-    """What a producer published; where it was not acknowledged, nobody knows what became of it."""
+    """What a producer published; if it was not acknowledged, it may be stored or not."""
 
     event_id: str
     environment_id: str

@@ -31,7 +31,7 @@ class Run:
     async def drain(self) -> None:
         """Wait for the end of the run, and have it checked."""
         stage, account = self.stage, self.account
-        await until("all is taken in", lambda: stage.is_caught_up(account), 90)
+        await until("all is ingested", lambda: stage.is_caught_up(account), 90)
         await until("all is delivered", lambda: stage.is_delivered(account), 60)
         history = History(
             published=[*account.published, *account.beside],

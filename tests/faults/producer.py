@@ -24,7 +24,7 @@ _IMPATIENT = 0.2
 class Producer:
     """Publishes small batches over some connections, each again under its ids until it is in.
 
-    Now and then it gives up after the first try: what became of these is unknown.
+    Now and then it gives up after the first try: whether these were stored is unknown.
     """
 
     api: Api

@@ -73,7 +73,7 @@ class _Link:
 
 @define(eq=False)
 class Proxy:
-    """Passes connections on to a port of this machine.
+    """Passes connections on to a port of this host.
 
     Each piece of what the server answers is held for ``delay`` seconds, and comes at no more than
     ``rate`` bytes a second where that is given. ``came`` counts connections, ``lost`` the responses

@@ -267,7 +267,7 @@ def unsigned(run: Run) -> Iterator[str]:
 
 def _timely(seen: Seen, attempt: StoredAttempt) -> bool:
     late = seen.timestamp - attempt.started_at.timestamp()
-    # Of an interrupted one is known when it was taken in hand: it may have waited there.
+    # Of an interrupted one is known when it was claimed: it may have waited there.
     may_wait = attempt.outcome == "interrupted"
     tolerance = _SIGNED_WITHIN.total_seconds()
     return -tolerance <= late and (may_wait or late <= tolerance)

@@ -32,7 +32,7 @@ def table_of(lines: Sequence[Line]) -> Iterator[str]:
 
 
 def _rows(line: Line) -> Iterator[list[str]]:
-    """Yield a row for each history that was judged; where that was none, one without figures."""
+    """Yield a row for each history that was checked; if that was none, one without figures."""
     for figures in line.figures:
         recovery = "" if figures.recovery is None else f"{figures.recovery:.2f}"
         counts = (figures.acknowledged, figures.delivered, figures.doubled, figures.interruptions)

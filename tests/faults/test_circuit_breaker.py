@@ -57,7 +57,7 @@ async def processes(folder: Path, server: PostgresServer, **settings: str) -> As
 
 
 class Outage:
-    """A receiver that answers 503 for as long as it is down, and notes how many come at once."""
+    """A receiver that returns 503 for as long as it is down, and notes how many come at once."""
 
     def __init__(self) -> None:
         self.is_down = True
@@ -141,7 +141,9 @@ async def test_everything_arrives_once_after_a_long_outage(
     assert len(probes) <= seconds / 2 + 1, "one probe each pause"
     assert max(delays) < 1
     for together, answered in outage.most_together:
-        assert together <= PROCESSES * 2**answered, "each begins with one, and at most doubles"
+        assert together <= PROCESSES * 2**answered, (
+            "each begins with one, and grows to at most twice as many"
+        )
 
 
 @pytest.mark.long

@@ -29,7 +29,7 @@ def failing_twice() -> Manner:
 
 
 @pytest.mark.parametrize("minutes", [60, -60, -10])
-@pytest.mark.experiment(22, "the clock goes wrong amid retries, by so many minutes")
+@pytest.mark.experiment(22, "the clock goes wrong during retries, by so many minutes")
 async def test_retries_come_at_their_time_whatever_the_processs_clock_says(
     experiment: Experiment, postgres: PostgresServer, minutes: int
 ) -> None:

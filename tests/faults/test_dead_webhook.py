@@ -92,7 +92,7 @@ async def test_a_dead_webhooks_million_deliveries_do_not_delay_a_live_one(
 
 
 def fails_first() -> Callable[[ReceivedRequest], int]:
-    """Answer 500 to the first attempt of every fifth delivery, so that it comes by a claim."""
+    """Return 500 for the first attempt of every fifth delivery, so that it comes by a claim."""
     deliveries = dict[str, int]()
 
     def respond(request: ReceivedRequest) -> int:

@@ -1,4 +1,4 @@
-"""More than fits at once: few connections to the storage, and a receiver that was away for long."""
+"""More than fits at once: few connections to the storage, and a receiver that was down for long."""
 
 import time
 from collections.abc import Sequence

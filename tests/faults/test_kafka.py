@@ -202,7 +202,7 @@ TWO_CONSUMERS, TWO_WORKERS = "two consumers", "two workers of one"
 
 
 @pytest.mark.long
-@pytest.mark.experiment(8, "one of two that consume killed amid 5,000 events")
+@pytest.mark.experiment(8, "one of two that consume killed during 5,000 events")
 @pytest.mark.parametrize("two", [TWO_CONSUMERS, TWO_WORKERS])
 async def test_of_two_that_consume_on_postgresql_one_is_killed_and_nothing_is_lost(
     experiment: Experiment, kafka: Kafka, postgres: PostgresServer, two: str

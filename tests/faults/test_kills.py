@@ -39,6 +39,6 @@ async def test_kills_lose_nothing_and_repeat_no_more_than_was_in_flight(
         allowed = Allowed(max_in_flight=in_flight, kills=up.kills, probes=True)
         history = load.history(await api.key(), allowed)
         assert await up.terminate() == 0
-    # How long a busy machine takes to start a process is not for this test to judge.
+    # How long a busy machine takes to start a process is not for this test to decide.
     starting = max(ready - start for ready, start in zip(up.readies, up.starts, strict=True))
     experiment.judge(history, recovers_within=RECOVERY + starting.total_seconds())

@@ -1,4 +1,4 @@
-"""Answers of receivers are lost on the way: each is a failed attempt, logged and made again."""
+"""Answers of receivers are lost on the way: each is a failed attempt, logged and retried."""
 
 import re
 from collections import Counter
@@ -80,7 +80,7 @@ async def test_a_response_that_is_lost_is_a_failed_attempt_and_the_next_one_arri
 @pytest.mark.long
 @pytest.mark.experiment(26, "publishers do not hear the answer and publish again")
 @pytest.mark.parametrize("loss", [Loss.RESET, Loss.END], ids=["reset", "end"])
-async def test_a_publisher_that_hears_no_response_publishes_again_and_nothing_is_doubled(
+async def test_a_publisher_that_hears_no_response_publishes_again_and_nothing_is_duplicated(
     experiment: Experiment, place: Place, loss: Loss
 ) -> None:
     async with (

@@ -1,4 +1,4 @@
-"""Migrations: killed amid one, and the former version served while it is made and beside it."""
+"""Migrations: killed during one, and the former version served while it is made and beside it."""
 
 from contextlib import AsyncExitStack
 

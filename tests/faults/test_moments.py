@@ -40,7 +40,7 @@ def failing_at_first() -> Manner:
 class Moment:
     """Where a process is killed, and what of it may be seen.
 
-    So many attempts are ``interrupted`` at the most, and at least one where any are; as many of
+    So many attempts are ``interrupted`` at most, and at least one where any are; as many of
     their requests as are ``doubled`` may have been taken by the receiver.
     """
 
@@ -66,7 +66,7 @@ MOMENTS = [
     moment(4, "killed after the claim", Moment("claimed", IN_FLIGHT, fails_at_first=True)),
     moment(4, "killed once begun, before it connects", Moment("connecting", IN_FLIGHT)),
     moment(6, "killed after the answer, before it is written", Moment("answered", 5, 5)),
-    moment(7, "killed amid the writing of a result", Moment("ending", 5, 5), pytest.mark.long),
+    moment(7, "killed during the writing of a result", Moment("ending", 5, 5), pytest.mark.long),
     moment(7, "killed once the end is committed", Moment("finished", 5, 5), pytest.mark.long),
 ]
 
@@ -91,8 +91,8 @@ async def test_killed_at_this_moment_it_loses_nothing(
 
 @postgres_when_long
 @pytest.mark.parametrize("at", ["beginning", "begun", "answered"])
-@pytest.mark.experiment(8, "killed amid a bulk that waits in its memory")
-async def test_killed_amid_a_bulk_it_logs_no_interruption_of_what_only_waited(
+@pytest.mark.experiment(8, "killed during a bulk that waits in its memory")
+async def test_killed_during_a_bulk_it_logs_no_interruption_of_what_only_waited(
     experiment: Experiment, place: Place, at: str
 ) -> None:
     bounds = {"WEBHOOKS_MAX_IN_FLIGHT": "64", "WEBHOOKS_MAX_IN_FLIGHT_PER_WEBHOOK": "16"}
@@ -109,7 +109,7 @@ async def test_killed_amid_a_bulk_it_logs_no_interruption_of_what_only_waited(
 
 @postgres_when_long
 @pytest.mark.experiment(5, "killed while the requests are out")
-async def test_killed_while_requests_are_out_it_repeats_each_of_them_once_at_the_most(
+async def test_killed_while_requests_are_out_it_repeats_each_of_them_at_most_once(
     experiment: Experiment, place: Place
 ) -> None:
     async with on_scene(experiment.folder, place, (), lambda: (1, 200)) as scene:
@@ -124,7 +124,7 @@ async def test_killed_while_requests_are_out_it_repeats_each_of_them_once_at_the
 
 
 @pytest.mark.long
-@pytest.mark.experiment(3, "killed amid a fan-out to 10,000 webhooks")
+@pytest.mark.experiment(3, "killed during a fan-out to 10,000 webhooks")
 async def test_a_fan_out_to_10_000_webhooks_is_all_or_nothing(
     experiment: Experiment, place: Place
 ) -> None:

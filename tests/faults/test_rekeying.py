@@ -65,7 +65,7 @@ async def test_killed_midway_it_goes_on_and_nobody_who_has_both_secrets_notices(
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
         assert reading.cancelled(), reading.exception()
-    assert (code, f"{left:,} secrets encrypted anew" in said) == (0, True), said
+    assert (code, f"{left:,} secrets re-encrypted" in said) == (0, True), said
     async with opened(load_settings({**of, "DB_ENCRYPTION_SECRET": SECRET})) as storage:
         assert await storage.encrypted_columns.outdated() == 0
         assert {key.seed for key in await all_keys(storage, keys)} == {key.seed for key in keys}
@@ -113,7 +113,7 @@ async def read_again_and_again(storage: SqlStorage, keys: Sequence[SigningKey]) 
         with suppress(StorageUnavailable):
             read = await all_keys(storage, some)
             assert {key.seed for key in read} == {key.seed for key in some}
-        await asyncio.sleep(0.005)  # leaves the machine to the one that is to be killed
+        await asyncio.sleep(0.005)  # leaves the CPU to the one that is to be killed
 
 
 async def started(environ: dict[str, str]) -> Process:

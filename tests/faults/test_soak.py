@@ -116,7 +116,7 @@ class Soak:
         await self.receiver.up()
 
     async def look(self) -> None:
-        """Look at it every second; where the storage is away there is nothing to see."""
+        """Look at it every second; where the storage is unavailable there is nothing to see."""
         while True:
             with suppress(OSError, asyncpg.PostgresError):
                 at = time.monotonic() - self.began
@@ -201,7 +201,7 @@ async def test_all_promises_hold_and_nothing_grows(
             max_retries=100,
             probes=True,
             kills=sorted(soak.interrupting),
-            timeout=TIMEOUT,  # half an hour is long enough for a machine to stand still once
+            timeout=TIMEOUT,  # half an hour is long enough for a host to hang once
         )
         history = load.history(await api.key(), allowed)
     experiment.tell(f"{len(soak.faults)} faults in {seconds / 60:.0f} minutes")

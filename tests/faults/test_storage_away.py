@@ -24,7 +24,7 @@ from tests.support.waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
-GRACE = 3.0  # for so long may the storage be away before a worker loses what it has begun
+GRACE = 3.0  # for so long may the storage be unavailable before a worker loses what it has begun
 BACK_WITHIN = 10.0
 LOGGED_AT_MOST = 100
 SETTINGS = {"WEBHOOKS_MAX_IN_FLIGHT": "512"}

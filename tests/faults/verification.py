@@ -1,4 +1,4 @@
-"""What a receiver makes of a request: judged by verifiers that others have published."""
+"""What a receiver makes of a request: checked by verifiers that others have published."""
 
 import binascii
 from base64 import b64decode
@@ -62,5 +62,5 @@ def _is_signature(key: VerifyKey, signed: bytes, signature: bytes) -> bool:
 
 
 def all_seen(requests: Iterable[tuple[ReceivedRequest, int | None]], key: str) -> list[Seen]:
-    """Return the receivers' account of requests and the statuses they were answered with."""
+    """Return the receivers' account of requests and the statuses they got."""
     return [as_seen(request, key, answered) for request, answered in requests]

@@ -1,4 +1,4 @@
-"""Whatever URL is written: it is judged, and what is allowed is read alike by another parser."""
+"""Whatever URL is written: it is checked, and what is allowed is read alike by another parser."""
 
 import sys
 from urllib.parse import urlsplit

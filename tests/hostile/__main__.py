@@ -32,7 +32,7 @@ WIDTHS = (46, 8, 24, 24, 12, 8, 12, 0)
 
 @frozen
 class Row:
-    """A case as it went with a sender; ``wrong`` is empty where all is as it has to be."""
+    """A case as it went with a sender; ``wrong`` is empty if all is as it has to be."""
 
     case: Case
     sender: str

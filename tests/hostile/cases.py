@@ -91,7 +91,7 @@ _SLOW: Sequence[Case] = [
         waits=True,
     ),
     _case(
-        "silent amid the body",
+        "silent during the body",
         receiver(says(OK + b"Content-Length: 9\r\n\r\nabc")),
         "200",
         waits=True,
@@ -152,8 +152,8 @@ _MALFORMED: Sequence[Case] = [
         receiver(_then(says(OK + b"Content-Length: 9\r\n\r\n", apart=0.05), resets())),
         "200",
     ),
-    _case("closed amid the body", receiver(closes(OK + b"Content-Length: 9\r\n\r\nabc")), "200"),
-    _case("closed amid a chunk", receiver(closes(CHUNKED + b"9\r\nabc")), "200"),
+    _case("closed during the body", receiver(closes(OK + b"Content-Length: 9\r\n\r\nabc")), "200"),
+    _case("closed during a chunk", receiver(closes(CHUNKED + b"9\r\nabc")), "200"),
 ]
 
 _LARGE_RESPONSES: Sequence[Case] = [

@@ -17,7 +17,7 @@ from tests.hostile.stages import Stage
 
 MOST_MEMORY = 20_000_000
 MARGIN = 2.0
-"""Seconds after its limit at which an attempt has ended also where the machine is busy."""
+"""Seconds after its limit at which an attempt has ended also if the host is busy."""
 
 _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+|::")
 

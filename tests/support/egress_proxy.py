@@ -1,4 +1,4 @@
-"""A forward proxy on loopback, as operators have one: every name leads to this machine there."""
+"""A forward proxy on loopback, as operators have one: every name leads to this host there."""
 
 import asyncio
 from contextlib import suppress

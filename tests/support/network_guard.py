@@ -1,6 +1,6 @@
-"""Keeps the tests on this machine: what would leave it is refused before the first packet.
+"""Keeps the tests on this host: what would leave it is refused before the first packet.
 
-The interpreter's audit events see every connect, send and look-up of the socket module, whoever
+The interpreter's audit events see every connect, send and lookup of the socket module, whoever
 asks; only a name that is given to connect is looked up before. uvloop and c-ares do not ask the
 interpreter at all. So the few entry points of these three are wrapped. Processes that a test
 starts are not seen: the test tells them where to connect.
@@ -31,7 +31,7 @@ class _Channel(Protocol):
 
 
 class NetworkGuard:
-    """Refuses what would leave this machine, and remembers it in ``refused``.
+    """Refuses what would leave this host, and remembers it in ``refused``.
 
     The error alone would not do: the code under test may take it for a receiver that is down.
     """

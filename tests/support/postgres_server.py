@@ -35,7 +35,7 @@ SECRET = "0123456789abcdef0123456789abcdef"
 CIPHER = Cipher(SECRET)
 
 _SETTINGS = {
-    # Nothing that a test makes needs to survive the machine.
+    # Nothing that a test makes needs to survive the host.
     "fsync": "off",
     "full_page_writes": "off",
     "max_connections": "200",

@@ -36,7 +36,7 @@ PlainResponse = int | Literal["hang", "reset"] | web.Response
 
 Response = PlainResponse | Callable[[ReceivedRequest], PlainResponse | Awaitable[PlainResponse]]
 """A plain answer, or a function of the request that gives one (a :class:`web.Response` must be
-made anew for each request, so a repeated one has to come from a function)."""
+made afresh for each request, so a repeated one has to come from a function)."""
 
 
 class Receiver:

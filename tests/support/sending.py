@@ -47,7 +47,7 @@ class MakeSender(Protocol):
 
 
 class Names(NameService):
-    """A name service that gives one answer after the other, and then the last for ever."""
+    """A DNS server that gives one answer after the other, and then the last for ever."""
 
     def __init__(self, *answers: Sequence[str] | LookupFailed) -> None:
         self.asked: list[str] = []

@@ -12,7 +12,7 @@ _migrated: list[bytes] = []
 async def make_sqlite(path: Path) -> None:
     """Make a file with this version's schema, under ``CIPHER``: migrating takes ten times as long.
 
-    Nothing that a test makes needs to survive the machine, so the copy is not synced.
+    Nothing that a test makes needs to survive the host, so the copy is not synced.
     """
     if _migrated:
         await asyncio.to_thread(path.write_bytes, _migrated[0])

@@ -22,7 +22,7 @@ async def until(
 ) -> None:
     """Return once a condition holds; fail when it does not come to that.
 
-    The pauses are a tenth of the time that has passed: looking takes the machine from what is
+    The pauses are a tenth of the time that has passed: looking takes the CPU from what is
     waited for.
     """
     start = time.monotonic()

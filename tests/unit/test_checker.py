@@ -62,7 +62,7 @@ COUNTS = [
 ]
 
 # Event a arrives at once, b after a 500, c after a kill that cut its first request off; whether
-# d was taken in is not known, and it was not.
+# d was ingested is not known, and it was not.
 GOOD = History(
     published=[
         *(Published(event_id, TENANT, "job-created", acknowledged=True) for event_id in "abc"),
@@ -138,7 +138,7 @@ def test_a_run_with_a_retry_a_kill_and_an_unknown_outcome_is_good() -> None:
 
 
 def test_a_recovery_is_counted_from_the_last_kill_before_it() -> None:
-    # What was cut off before the kill at 3 s was tried again at 5 s.
+    # What was cut off before the kill at 3 s was retried at 5 s.
     assert [*recoveries(GOOD)] == [2, None]
     again = evolve(GOOD.allowed, kills=[NOON + 3 * SECOND, NOON + 4 * SECOND])
     assert [*recoveries(evolve(GOOD, allowed=again))] == [None, 1]
@@ -206,12 +206,12 @@ VIOLATIONS: dict[str, tuple[str, Callable[[], History]]] = {
             ],
         ),
     ),
-    "a webhook is passed over": (
+    "a webhook is skipped": (
         "lost",
         lambda: stored(
             webhooks=[
                 *GOOD.stored.webhooks,
-                evolve(GOOD.stored.webhooks[0], webhook_id="passed over"),
+                evolve(GOOD.stored.webhooks[0], webhook_id="skipped"),
             ]
         ),
     ),

@@ -57,7 +57,7 @@ def test_each_dependency_has_its_reason_and_none_is_named_that_is_gone() -> None
         (
             [{"name": "a", "version": "1", "vulns": [{"id": "CVE-1", "fix_versions": ["2"]}]}],
             False,
-            "a 1: CVE-1 (mended in 2)",
+            "a 1: CVE-1 (fixed in 2)",
         ),
     ],
 )

@@ -39,7 +39,7 @@ def type_error(value: object, catalogue: EventCatalogue) -> str | None:
     """Say what is wrong with an event's type; None for a right one."""
     if isinstance(value, str) and value in catalogue.types:
         return None
-    given = f"There is no event type {cut(value)!r}" if isinstance(value, str) else "Not a string"
+    given = f"Unknown event type {cut(value)!r}" if isinstance(value, str) else "Not a string"
     return f"{given}; the types are {catalogue.names}."
 
 

@@ -81,7 +81,7 @@ def closed_early() -> SendingFailed:
 
 def closed_amid_headers() -> SendingFailed:
     """Return the failure of a connection that was closed when a response had begun."""
-    return invalid_response("The connection was closed amid the headers.")
+    return invalid_response("The connection was closed before the headers ended.")
 
 
 def reset_early() -> SendingFailed:

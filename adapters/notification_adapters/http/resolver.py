@@ -162,7 +162,7 @@ class GuardedResolver:
                 if evaluate_address(address, self._policy).kind is DestinationVerdictKind.ALLOW
             ]
             if not allowed:
-                raise DestinationDenied("The host is this machine, where webhooks are not sent to.")
+                raise DestinationDenied("The host is localhost, which webhooks must not point to.")
             return allowed
         addresses = await self._names.addresses(f"{name}.")
         for address in addresses:

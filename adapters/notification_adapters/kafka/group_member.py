@@ -238,7 +238,9 @@ class GroupMember(ConsumerRebalanceListener):
         if self.problem is None and (self._batch or (polls and not any(self.lag.values()))):
             self._progressed_at = now
         if now - self._progressed_at > STALL_SECONDS:
-            raise BrokersUnavailable(f"No progress for {STALL_SECONDS:.0f} s: it begins anew.")
+            raise BrokersUnavailable(
+                f"No progress for {STALL_SECONDS:.0f} s: the consumer is restarted."
+            )
 
 
 def _message(record: ConsumerRecord[bytes, bytes]) -> Message:

@@ -19,7 +19,7 @@ class MemoryEnvironmentDirectory(EnvironmentDirectory):
         """Tell whether an environment is known."""
         self.asked.append(environment_id)
         if self.away:
-            raise DirectoryUnavailable("The directory of environments is away.")
+            raise DirectoryUnavailable("The directory of environments is unavailable.")
         return environment_id in self.environment_ids
 
     async def close(self) -> None:

@@ -34,11 +34,11 @@ async def command(data: Path | None) -> None:
         places = "\n  ".join(rekeyed.places)
         raise CommandFailed(
             f"{_secrets(rekeyed.unreadable)} cannot be read under any of the secrets given, so "
-            "the former ones are still asked for. Name the missing one among "
+            "the previous ones are still needed. Name the missing one among "
             f"DB_ENCRYPTION_PREVIOUS_SECRETS, and run this again:\n  {places}"
         )
     click.echo(
-        f"{_secrets(rekeyed.count)} encrypted anew. Nothing is left under a former secret: "
+        f"{_secrets(rekeyed.count)} re-encrypted. No secret is left under a previous one: "
         "DB_ENCRYPTION_PREVIOUS_SECRETS may be emptied."
     )
 
@@ -50,7 +50,7 @@ def _progress(total: int) -> Iterator[Callable[[int], None]]:
     if not console.is_terminal:
         yield _lines(total, lambda line: console.print(line, markup=False))
         return
-    columns = (TextColumn("Encrypting anew"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("Re-encrypting"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=total)
         yield lambda count: progress.update(task, completed=count, total=max(total, count))
@@ -63,7 +63,7 @@ def _lines(total: int, say: Callable[[str], None]) -> Callable[[int], None]:
         nonlocal next_at
         if time.monotonic() >= next_at:
             next_at = time.monotonic() + _SECONDS_BETWEEN_LINES
-            say(f"{count:,} of {max(total, count):,} encrypted anew")
+            say(f"{count:,} of {max(total, count):,} re-encrypted")
 
     return tell
 

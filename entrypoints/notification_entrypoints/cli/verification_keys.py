@@ -53,7 +53,7 @@ def rotate(environment: UUID, api: Api, *, emergency: bool, yes: bool, as_json: 
     """
     if emergency and not yes:
         confirm(
-            "Receivers that do not read the keys anew will refuse all requests. Go on?",
+            "Receivers that do not fetch the keys again will reject all requests. Continue?",
             "No key was rotated.",
         )
     path = f"/environments/{environment}/settings/verification-keys"

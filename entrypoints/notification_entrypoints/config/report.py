@@ -73,7 +73,7 @@ class UnknownVariable:
     def message(self) -> str:
         """A warning for the user who set it."""
         hint = f"; did you mean {self.nearest}?" if self.nearest else "."
-        return f"{self.name} is set, but is no setting{hint}"
+        return f"{self.name} is set, but is not a setting{hint}"
 
 
 def unknown_variables(environ: Mapping[str, str]) -> Iterator[UnknownVariable]:

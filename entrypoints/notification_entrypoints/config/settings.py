@@ -224,7 +224,7 @@ def _topic_contradictions(kafka: KafkaSettings) -> Iterator[Detail]:
 
 def _authentication_contradictions(settings: Settings) -> Iterator[Detail]:
     if Authentication.NONE in settings.api.auth and len(settings.api.auth) > 1:
-        problem = "API_AUTH is none and more, but where nobody is asked the rest has no effect"
+        problem = "API_AUTH is none and more: with none, authentication is disabled"
         yield Detail("API_AUTH", problem)
     if Authentication.JWT in settings.api.auth:
         needed = {
@@ -235,7 +235,7 @@ def _authentication_contradictions(settings: Settings) -> Iterator[Detail]:
         for name in (name for name, value in needed.items() if not value):
             yield Detail(name, f"{name} must be set where API_AUTH has jwt")
     if settings.api.bootstrap_key and Authentication.API_KEY not in settings.api.auth:
-        problem = "API_BOOTSTRAP_KEY is set, but opens nothing: add api_key to API_AUTH"
+        problem = "API_BOOTSTRAP_KEY is set, but no API key is accepted: add api_key to API_AUTH"
         yield Detail("API_AUTH", problem)
 
 

@@ -10,5 +10,5 @@ limits and the audit log are the API's. To add one:
 2. ``templates/things.html``, which extends ``layout.html`` and uses the macros of ``parts.html``;
 3. its module in ``PAGES`` of ``app.py``, its entry of the rail in ``NAVIGATION`` of ``page.py``.
 
-Pages work without JavaScript: forms are POSTed, and answered with a redirect. Nothing is inline.
+Pages work without JavaScript: forms are POSTed, and redirected afterwards. Nothing is inline.
 """

@@ -51,7 +51,7 @@ class InProcessApi:
 
         Parameters of the ``query`` that are None or empty are left out. Raises
         :class:`RequestRefused` for what the API would refuse, with what is wrong with which field,
-        and the errors that it would answer with a 500 or a 503 as they are.
+        and passes on the errors that it would return as a 500 or a 503.
         """
         headers: CIMultiDict[str] = CIMultiDict()
         if if_match:

@@ -17,7 +17,7 @@ _ORIGINS: Final = {
 
 @frozen
 class Outcome:
-    """What became of an event at a webhook: a state, and why.
+    """The delivery status of an event at a webhook: a state, and why.
 
     ``delivery`` is the latest one, None if there is none: then the state is ``not sent``.
     """
@@ -31,7 +31,7 @@ class Outcome:
 
 
 def outcome_at(webhook: Fields, event: Fields, deliveries: list[Fields], now: datetime) -> Outcome:
-    """Return what became of an event at a webhook; ``deliveries`` are those to it, latest first."""
+    """Return an event's delivery status at a webhook, whose ``deliveries`` come latest first."""
     named = webhook["name"], webhook["webhook_id"]
     if not deliveries:
         return Outcome(*named, "not sent", why_not_sent(webhook, event))

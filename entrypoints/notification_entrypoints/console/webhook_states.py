@@ -35,7 +35,7 @@ WHAT_TO_DO: Final = {
     "invalid_response": "The response is not valid HTTP: check what listens there.",
     "http_status": "Any status but 2xx is a failure: look for the cause in the receiver's log.",
     "gone": "410 tells us to send nothing more: the webhook is disabled until somebody enables it.",
-    "interrupted": "The sending process ended meanwhile. The attempt is made again by itself.",
+    "interrupted": "The sending process ended meanwhile. The attempt is repeated automatically.",
 }
 """What helps, by the code of an attempt's error."""
 

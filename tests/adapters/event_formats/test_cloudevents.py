@@ -42,7 +42,7 @@ def read(value: bytes, headers: Headers) -> Event:
 
 
 def structured(data: bytes = b'"data":{ "a" : 1e2 }', **changes: object) -> bytes:
-    """Return a structured event whose attributes are changed, or left out where they are ...."""
+    """Return a structured event whose attributes are changed, or omitted if they are ...."""
     attributes = {name: one for name, one in {**ATTRIBUTES, **changes}.items() if one is not ...}
     return json.dumps(attributes).encode()[:-1] + b"," + data + b"}"
 
@@ -73,7 +73,7 @@ def test_data_in_base64_is_decoded() -> None:
     assert read(structured(encoded, datacontenttype="application/json"), STRUCTURED) == EVENT
 
 
-def test_other_attributes_and_extensions_are_passed_over() -> None:
+def test_other_attributes_and_extensions_are_skipped() -> None:
     value = structured(subject="s", dataschema="http://s/", traceparent="00-1", n=5, yes=True)
     assert read(value, STRUCTURED) == EVENT
     assert read(EVENT.data, (*binary(), ("ce_traceparent", b"00-1"), ("other", None))) == EVENT

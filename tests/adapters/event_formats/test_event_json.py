@@ -71,7 +71,7 @@ def test_what_the_producer_left_out_is_made_up() -> None:
     assert (event.event_id, event.occurred_at) == ("made", NOW)
 
 
-def test_a_time_without_offset_is_taken_in_the_configured_zone() -> None:
+def test_a_time_without_offset_is_read_in_the_configured_zone() -> None:
     event = read(b'{"event":"job-created","occurred_at":"2026-01-15T10:00:00","data":1}')
     assert event.occurred_at == datetime(2026, 1, 15, 15, tzinfo=UTC)
 
@@ -422,12 +422,12 @@ def messages(draw: st.DrawFn) -> bytes:
 
 @given(messages())
 @example(with_data(b'"\\ud800"'))
-def test_messages_are_judged_as_the_slow_oracle_judges_them(message: bytes) -> None:
+def test_messages_are_validated_as_the_slow_oracle_validates_them(message: bytes) -> None:
     assert outcome(message) == oracle(message)
 
 
 @given(messages(), st.data())
-def test_damaged_messages_are_judged_as_the_slow_oracle_judges_them(
+def test_damaged_messages_are_validated_as_the_slow_oracle_validates_them(
     message: bytes, data: st.DataObject
 ) -> None:
     at = data.draw(st.integers(0, len(message)))

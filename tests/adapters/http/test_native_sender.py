@@ -115,7 +115,7 @@ async def test_the_oldest_of_too_many_idle_connections_makes_room(
         urls = [receiver.url_of(f"{name}.example") for name in "abcd"]
         for url in (*urls, *reversed(urls)):
             await send(sender, url)
-        # Those of d, c and b were there still; then a's was made anew.
+        # Those of d, c and b were there still; then a's was opened again.
         assert receiver.connections == 5
 
 
@@ -240,7 +240,7 @@ def descriptors() -> set[str]:
 @pytest.mark.parametrize(
     "act",
     [hangs, says(OK + b"Content-Length: 9\r\n\r\nabc"), says(NO_CONTENT), closes()],
-    ids=["unanswered", "amid the body", "answered", "closed"],
+    ids=["unanswered", "during the body", "answered", "closed"],
 )
 async def test_no_descriptor_is_left_whenever_a_request_is_cancelled(
     tmp_path: Path, act: Act, *, tls: bool

@@ -1,4 +1,4 @@
-"""The name service that senders ask: what it asks in turn, and what it makes of the response."""
+"""The DNS resolver of the senders: its queries, and how it reads the responses."""
 
 from socket import gethostname
 
@@ -39,5 +39,5 @@ async def test_a_look_up_that_fails_says_whether_the_name_is_wrong(
     assert type(failed.value) is error
 
 
-async def test_a_name_service_that_was_never_asked_can_be_closed() -> None:
+async def test_a_resolver_that_was_never_used_can_be_closed() -> None:
     await Dns().close()

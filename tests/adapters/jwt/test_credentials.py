@@ -91,7 +91,7 @@ class TestAGoodToken:
         ("key", "kid", "algorithm"),
         [(RSA_KEY, "rsa", "RS256"), (EC_KEY, "ec", "ES256"), (ED_KEY, "ed", "EdDSA")],
     )
-    async def test_tells_who_calls(
+    async def test_identifies_the_caller(
         self, tokens: Tokens, key: Any, kid: str, algorithm: str
     ) -> None:
         good = token(key, kid, algorithm)
@@ -182,7 +182,7 @@ WRONG: dict[str, dict[str, Any]] = {
     "nobody": {"sub": None},
     "somebody without a name": {"sub": ""},
     "a name without an end": {"sub": "a" * 257},
-    "environments that are no ids": {"environments": ["mine"]},
+    "environments that are not ids": {"environments": ["mine"]},
     "environments that are no list": {"environments": {"a": 1}},
     "nothing but stars": {"environments": "*"},
 }
@@ -296,7 +296,7 @@ class TestConfusion:
             weak = token(short)
         assert await tokens.refusal(weak)
 
-    async def test_of_what_is_critical_with_what_may_be_passed_over(self, tokens: Tokens) -> None:
+    async def test_of_what_is_critical_with_what_may_be_ignored(self, tokens: Tokens) -> None:
         for headers in ({"crit": ["x"], "x": 1}, {"b64": False, "crit": ["b64"]}):
             assert await tokens.refusal(token(headers=headers))
 
@@ -361,7 +361,7 @@ class TestTheKeys:
         await tokens.clock.advance(FRESH_FOR.total_seconds())
         assert "does not publish" in await tokens.refusal(token())
 
-    async def test_of_an_issuer_that_is_away_are_believed_for_an_hour(self, tokens: Tokens) -> None:
+    async def test_of_an_unavailable_issuer_are_trusted_for_an_hour(self, tokens: Tokens) -> None:
         far = datetime.now(UTC) + timedelta(days=1)
         await tokens.credentials.caller(token(exp=far))
         await tokens.clock.advance(FRESH_FOR.total_seconds())
@@ -412,7 +412,7 @@ class TestTheKeys:
         assert await tokens.refusal(token())
         assert await tokens.credentials.caller(token(EC_KEY, "ec", "ES256")) == ANNA
 
-    async def test_without_an_id_are_meant_where_there_is_only_one(self, tokens: Tokens) -> None:
+    async def test_without_an_id_are_meant_if_there_is_only_one(self, tokens: Tokens) -> None:
         assert "does not publish" in await tokens.refusal(token(kid=None))
         await tokens.clock.advance(PAUSE.total_seconds())
         tokens.issuer.keys = [published(RSA_KEY, "rsa")]

@@ -21,7 +21,7 @@ from tests.support.waiting import PATIENCE, until
 
 EVENTS = "job-events"
 LONGEST = group_member.STALL_SECONDS + PATIENCE
-"""Seconds. A member that the driver has left behind in a rebalance begins anew by then."""
+"""Seconds. A member that the driver has left behind in a rebalance rejoins by then."""
 
 
 async def take(source: KafkaSource) -> Sequence[Message]:
@@ -142,7 +142,7 @@ async def test_members_share_the_partitions_and_each_message_is_taken_once(kafka
 
 @pytest.mark.timeout(600)
 @pytest.mark.experiment(16, "consumers come and go")
-async def test_members_that_come_and_go_pass_over_nothing(kafka: Kafka) -> None:
+async def test_members_that_come_and_go_skip_nothing(kafka: Kafka) -> None:
     await kafka.create(EVENTS, partitions=4)
     everyone: list[Consumer] = []
 
@@ -202,7 +202,7 @@ async def test_a_batch_may_take_longer_than_the_longest_poll_interval(
     assert observer.errors == []
 
 
-async def test_a_consumer_that_makes_no_progress_is_begun_anew(
+async def test_a_consumer_that_makes_no_progress_is_started_again(
     kafka: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group_member, "WATCH_SECONDS", 0.1)
@@ -239,7 +239,7 @@ async def test_a_later_start_goes_on_where_the_group_was_whatever_it_is_told(kaf
         assert values(await taken(one, 1)) == [b"2"]
 
 
-async def test_a_topic_that_is_made_anew_is_read_from_its_beginning(kafka: Kafka) -> None:
+async def test_a_topic_that_is_recreated_is_read_from_its_beginning(kafka: Kafka) -> None:
     await kafka.create(EVENTS)
     async with member(kafka, start=Start.LATEST) as one:
         await until("it is well", lambda: is_well(one))

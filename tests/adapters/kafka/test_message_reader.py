@@ -92,7 +92,7 @@ POISON = {
 
 
 @pytest.mark.parametrize("poison", POISON.values(), ids=POISON.keys())
-def test_what_is_no_event_is_refused(poison: bytes | None) -> None:
+def test_what_is_not_an_event_is_refused(poison: bytes | None) -> None:
     with pytest.raises(InvalidInput) as refused:
         read(message(poison))
     assert str(refused.value)

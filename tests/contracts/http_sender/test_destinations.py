@@ -68,7 +68,7 @@ async def test_an_address_that_does_not_answer_is_not_waited_for(make_sender: Ma
             assert (await send(sender, receiver.url_of(NAME))).http_code == 204
 
 
-async def test_localhost_is_this_machine_without_asking_anybody(make_sender: MakeSender) -> None:
+async def test_localhost_is_this_host_without_a_dns_query(make_sender: MakeSender) -> None:
     names = Names()
     async with RawReceiver(says(NO_CONTENT)) as receiver:
         sender = make_sender(LOOPBACK_OPEN, names=names)
@@ -84,7 +84,7 @@ async def test_localhost_is_only_what_is_allowed_of_it(make_sender: MakeSender) 
     assert error == AttemptError(ErrorCode.CONNECT, "The connection was refused.")
 
 
-async def test_a_literal_address_is_judged_again_when_connecting(
+async def test_a_literal_address_is_checked_again_when_connecting(
     make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sender = make_sender(NOTHING_OPEN)
@@ -97,7 +97,7 @@ async def test_a_literal_address_is_judged_again_when_connecting(
     assert error.code is ErrorCode.DESTINATION_NOT_ALLOWED
 
 
-async def test_a_looked_up_address_is_judged_again_when_connecting(
+async def test_a_looked_up_address_is_checked_again_when_connecting(
     make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("notification_adapters.http.resolver.require_allowed", lambda *_: None)
@@ -110,7 +110,7 @@ async def test_a_looked_up_address_is_judged_again_when_connecting(
 async def test_an_ipv6_address_is_connected_to_and_stands_in_brackets(
     make_sender: MakeSender,
 ) -> None:
-    require(speaks_ipv6(), "This machine has no ::1; give its loopback an IPv6 address.")
+    require(speaks_ipv6(), "This host has no ::1; give its loopback an IPv6 address.")
     sender = make_sender(DestinationPolicy(allowed_networks=(ip_network("::1/128"),)))
     async with RawReceiver(says(NO_CONTENT), host="::1") as receiver:
         assert (await send(sender, receiver.url_of("[::1]"))).http_code == 204
@@ -123,7 +123,7 @@ def speaks_ipv6() -> bool:
     return False
 
 
-# Look-ups
+# DNS lookups
 
 
 @pytest.mark.parametrize("answer", [NameNotFound("No such name."), LookupFailed("No answer.")])
@@ -172,7 +172,7 @@ async def test_the_time_limit_spans_the_look_up_and_the_response(make_sender: Ma
     assert time.monotonic() - began < 3.1
 
 
-@pytest.mark.experiment(21, "a look-up that hangs")
+@pytest.mark.experiment(21, "a DNS lookup that hangs")
 async def test_a_look_up_that_hangs_ends_at_the_timeout_and_delays_no_other_name(
     make_sender: MakeSender,
 ) -> None:

@@ -126,7 +126,7 @@ async def test_a_url_that_is_refused_does_not_get_as_far_as_the_proxy(
         assert proxy.connections == 0
 
 
-async def test_a_certificate_is_judged_through_the_tunnel(
+async def test_a_certificate_is_checked_through_the_tunnel(
     make_sender: MakeSender, authority: Authority, trust: ssl.SSLContext
 ) -> None:
     server = authority.server("other.example")
@@ -194,7 +194,7 @@ async def unreachable(request: pytest.FixtureRequest, make_sender: MakeSender) -
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_a_proxy_that_is_away_is_not_told_as_the_receivers_failure(
+async def test_an_unavailable_proxy_is_not_logged_as_the_receivers_failure(
     unreachable: HttpSender, scheme: str
 ) -> None:
     error = await failure(unreachable, f"{scheme}://{NAME}/")

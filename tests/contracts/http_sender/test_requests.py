@@ -255,7 +255,7 @@ async def test_hundreds_that_hang_do_not_delay_another(sender: HttpSender) -> No
 @pytest.mark.parametrize(
     "act",
     [says(), says(OK), says(OK + b"Content-Length: 9\r\n\r\nabc")],
-    ids=["unanswered", "amid the headers", "amid the body"],
+    ids=["unanswered", "during the headers", "during the body"],
 )
 async def test_a_request_that_is_cancelled_leaves_no_connection(
     sender: HttpSender, act: Act

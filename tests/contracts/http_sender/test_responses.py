@@ -36,7 +36,7 @@ async def test_any_final_status_is_a_response(sender: HttpSender, status: int) -
     assert response == ReceivedResponse(status, expected, b"")
 
 
-async def test_interim_responses_are_passed_over(sender: HttpSender) -> None:
+async def test_interim_responses_are_ignored(sender: HttpSender) -> None:
     early = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
     async with RawReceiver(says(early * 3 + NO_CONTENT)) as receiver:
         assert (await send(sender, receiver.url)).http_code == 204

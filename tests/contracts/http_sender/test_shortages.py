@@ -1,4 +1,4 @@
-"""What every HTTP sender says when this machine lacks something: nothing of the receiver."""
+"""What every HTTP sender says if this host lacks something: nothing about the receiver."""
 
 import errno
 import socket
@@ -50,7 +50,7 @@ async def test_each_error_of_a_connect_that_is_ours_is_told_apart(
         await send(sender, "http://127.0.0.1:8080/")
 
 
-async def test_no_port_for_an_address_that_the_machine_can_send_to_is_a_shortage(
+async def test_no_port_for_an_address_that_the_host_can_send_to_is_a_shortage(
     sender: HttpSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _connects_fail(monkeypatch, errno.EADDRNOTAVAIL, "127.0.0.1")
@@ -59,7 +59,7 @@ async def test_no_port_for_an_address_that_the_machine_can_send_to_is_a_shortage
     assert short.value.resource is Resource.PORTS
 
 
-async def test_an_address_of_a_family_that_the_machine_lacks_is_a_failed_attempt(
+async def test_an_address_of_a_family_that_the_host_lacks_is_a_failed_attempt(
     sender: HttpSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _connects_fail(monkeypatch, errno.EADDRNOTAVAIL, "127.0.0.1", datagrams=True)

@@ -63,7 +63,7 @@ async def test_a_success_leaves_the_latest_error(api: CheckedClient, stage: Back
     assert "error" not in shown["last_triggered"]
 
 
-async def test_a_change_is_answered_with_it_too(api: CheckedClient, stage: Backstage) -> None:
+async def test_a_change_returns_it_too(api: CheckedClient, stage: Backstage) -> None:
     webhook = await create(api)
     await publish(api, EVENT)
     attempt = await log_success(stage)

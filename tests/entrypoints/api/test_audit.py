@@ -91,7 +91,7 @@ async def test_what_is_read_published_refused_or_left_as_it_was_is_not_told_of(
     assert await entries(door) == before
 
 
-async def test_a_request_that_is_sent_again_is_told_of_once(door: Guarded) -> None:
+async def test_a_repeated_request_is_logged_once(door: Guarded) -> None:
     before = await entries(door)
     headers = {**ADMIN, "Idempotency-Key": "once"}
     path = f"/environments/{ENVIRONMENT}/webhooks"

@@ -45,7 +45,7 @@ WRONG_DRAFTS = {
     "url without a scheme": Wrong(but(url="example.com/hook"), "url", "https://host/path"),
     "url of another scheme": Wrong(but(url="ftp://example.com/"), "url", "Use http or https"),
     "url with a password": Wrong(but(url="https://a:b@example.com/"), "url", "custom header"),
-    "url of this machine": Wrong(but(url="http://127.0.0.1/"), "url", "public address"),
+    "url of this host": Wrong(but(url="http://127.0.0.1/"), "url", "public address"),
     "url of a metadata service": Wrong(but(url="http://169.254.169.254/"), "url", "public address"),
     "url of an inside name": Wrong(but(url="http://db.internal/"), "url", "public host name"),
     "url with a port of mail": Wrong(but(url="http://example.com:25/"), "url", "80, 443"),
@@ -131,7 +131,7 @@ class TestWrongWebhooks:
         assert wrong.says in response.error_about(wrong.where)
         assert (await api.get(WEBHOOKS)).json == []
 
-    async def test_a_put_is_judged_like_a_post_and_changes_nothing(
+    async def test_a_put_is_validated_like_a_post_and_changes_nothing(
         self, api: CheckedClient
     ) -> None:
         webhook = await create(api)
@@ -331,7 +331,9 @@ WRONG_PATHS = {
     ),
     "state of events": WrongPath(f"{EVENTS}?state=failed", "state", "There are event, since"),
     "no time of events": WrongPath(f"{EVENTS}?until=1e9", "until", "RFC 3339"),
-    "parameter where there is none": WrongPath(f"{WEBHOOK}?limit=1", "limit", "takes none"),
+    "parameter of an operation that takes none": WrongPath(
+        f"{WEBHOOK}?limit=1", "limit", "takes none"
+    ),
 }
 
 

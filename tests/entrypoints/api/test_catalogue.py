@@ -169,7 +169,7 @@ async def test_the_document_says_what_a_receiver_gets(storage: MemoryStorage) ->
     validator.validate(content["example"])
     validator.validate(msgspec.json.decode(request.body or b""))
     assert not validator.is_valid({**content["example"], "data": {"total": {}}})
-    # Only in the place of a schema is a $ref a reference.
+    # Only instead of a schema is a $ref a reference.
     assert served["components"]["schemas"]["data.Order"]["properties"]["note"] == {
         "const": {"$ref": 1}
     }

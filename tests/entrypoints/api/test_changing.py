@@ -226,7 +226,7 @@ class TestVersions:
         response = await change(api, "PUT", webhook, tag)
         assert (response.status, response.json["error_code"]) == (412, 1203)
 
-    async def test_what_one_has_is_not_sent_again(
+    async def test_what_the_caller_has_is_not_sent_twice(
         self, api: CheckedClient, webhook: dict[str, Any]
     ) -> None:
         got = await api.get(path_of(webhook))

@@ -33,7 +33,7 @@ async def post(api: CheckedClient, body: str, content_type: str, **headers: str)
 
 
 def structured(data: str = DATA, **changes: Any) -> str:
-    """Return a CloudEvent whose attributes are changed, or left out where they are ...."""
+    """Return a CloudEvent whose attributes are changed, or omitted if they are ...."""
     attributes = {k: value for k, value in {**ATTRIBUTES, **changes}.items() if value is not ...}
     return f'{json.dumps(attributes)[:-1]}, "data": {data}}}'
 

@@ -60,7 +60,7 @@ async def test_filters_that_make_no_sense_are_refused(api: CheckedClient) -> Non
     assert {"state", "since"} <= response.wrong_fields
 
 
-async def test_an_event_shows_what_became_of_it_also_where_it_was_skipped(
+async def test_an_event_shows_its_delivery_status_also_if_it_was_skipped(
     api: CheckedClient,
 ) -> None:
     sent_to = await create(api)

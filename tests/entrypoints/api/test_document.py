@@ -121,7 +121,7 @@ def test_the_values_are_those_of_the_core(schema: Any, values: type[StrEnum]) ->
     assert schema["enum"] == [str(value) for value in values]
 
 
-def test_every_post_can_be_sent_again_but_what_shows_a_secret_or_changes_nothing() -> None:
+def test_every_post_can_be_repeated_but_what_shows_a_secret_or_changes_nothing() -> None:
     posts = {name: path for name, (method, path) in operations().items() if method == "POST"}
     key = {"$ref": "#/components/parameters/IdempotencyKey"}
     without = {

@@ -79,7 +79,7 @@ async def test_an_environment_that_has_keys_is_known_well_enough(
     assert directory.asked == []
 
 
-async def test_publishing_asks_nobody(
+async def test_publishing_asks_no_other_service(
     api: CheckedClient, directory: MemoryEnvironmentDirectory
 ) -> None:
     assert (await publish(api, EVENT)).status == 202

@@ -24,7 +24,7 @@ async def attempt(api: CheckedClient, webhook: dict[str, Any], **fields: Any) ->
     return await api.post(f"/webhooks/{webhook['webhook_id']}/filter-trials", fields)
 
 
-async def test_a_filter_keeps_events_back_visibly_and_one_that_is_made_again_is_sent(
+async def test_a_filter_keeps_events_back_visibly_and_a_redelivery_is_sent(
     api: CheckedClient, stage: Backstage
 ) -> None:
     webhook = await create(api, {**DRAFT, "filter": FAILED})

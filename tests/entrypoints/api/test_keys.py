@@ -61,7 +61,7 @@ async def test_keys_are_listed_page_by_page(door: Guarded) -> None:
     assert listed[:5] == names[::-1]
 
 
-async def test_a_revoked_key_opens_nothing_at_once_and_stays_in_the_list(door: Guarded) -> None:
+async def test_a_revoked_key_is_rejected_at_once_and_stays_in_the_list(door: Guarded) -> None:
     made = (await make(door)).json
     assert (await read(door, made["key"])).status == 200
     for _ in range(2):

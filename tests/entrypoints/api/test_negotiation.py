@@ -149,7 +149,7 @@ def unpacked(body: bytes, headers: Mapping[str, str]) -> Any:
         ("*;q=0", PLAIN),
     ],
 )
-async def test_a_large_response_is_packed_as_the_caller_takes_it(
+async def test_a_large_response_is_compressed_as_the_caller_accepts_it(
     api: CheckedClient, accepted: str, coding: str
 ) -> None:
     plain, _ = await raw(api, LARGE)
@@ -161,7 +161,7 @@ async def test_a_large_response_is_packed_as_the_caller_takes_it(
     assert unpacked(body, headers) == json.loads(plain)
 
 
-async def test_a_small_response_is_not_packed_unless_nothing_else_is_taken(
+async def test_a_small_response_is_not_compressed_unless_nothing_else_is_accepted(
     api: CheckedClient,
 ) -> None:
     _, headers = await raw(api, SMALL, **{"Accept-Encoding": "gzip"})
@@ -200,14 +200,14 @@ async def test_what_a_tag_names_is_sent_as_it_is(api: CheckedClient) -> None:
     assert "Content-Encoding" not in headers
 
 
-async def test_a_large_error_is_packed_too(api: CheckedClient) -> None:
+async def test_a_large_error_is_compressed_too(api: CheckedClient) -> None:
     body = json.dumps(DRAFT | {"events": ["x" * 60] * 1000}).encode()
     headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip"}
     response = await api.call("POST", WEBHOOKS, data=body, headers=headers)
     assert response.status == 400
 
 
-async def test_head_tells_of_a_packed_response_what_get_would(api: CheckedClient) -> None:
+async def test_head_returns_of_a_compressed_response_what_get_would(api: CheckedClient) -> None:
     accepted = {"Accept-Encoding": "gzip"}
     _, got = await raw(api, LARGE, **accepted)
     async with (
@@ -227,7 +227,7 @@ async def test_a_body_may_say_that_it_is_in_utf_8(api: CheckedClient, charset: s
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "snappy", "gzip, gzip", ""])
-async def test_a_body_packed_as_nobody_knows_is_refused(api: CheckedClient, coding: str) -> None:
+async def test_a_body_of_an_unknown_coding_is_refused(api: CheckedClient, coding: str) -> None:
     headers = {"Content-Type": "application/json", "Content-Encoding": coding}
     response = await api.call("POST", EVENTS, data=json.dumps(EVENT).encode(), headers=headers)
     assert (response.status, response.json["error_code"]) == (415, 1013)
@@ -235,7 +235,7 @@ async def test_a_body_packed_as_nobody_knows_is_refused(api: CheckedClient, codi
 
 
 @pytest.mark.parametrize("coding", ["identity", "GZIP", "deflate"])
-async def test_a_body_packed_as_http_knows_it_is_taken(api: CheckedClient, coding: str) -> None:
+async def test_a_body_of_a_coding_of_http_is_accepted(api: CheckedClient, coding: str) -> None:
     text = json.dumps(EVENT).encode()
     packed = {"GZIP": gzip.compress(text), "deflate": zlib.compress(text)}.get(coding, text)
     headers = {"Content-Type": "application/json", "Content-Encoding": coding}

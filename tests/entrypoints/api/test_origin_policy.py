@@ -122,9 +122,7 @@ class TestAnApiThatAsksNobody:
         assert (response.status, response.json["error_code"]) == (421, 1606)
 
     @pytest.mark.parametrize("host", ["localhost:3615", "127.0.0.1", "[::1]:3615"])
-    async def test_is_called_by_the_names_of_this_machine(
-        self, api: CheckedClient, host: str
-    ) -> None:
+    async def test_is_called_by_the_names_of_this_host(self, api: CheckedClient, host: str) -> None:
         assert (await api.get(WEBHOOKS, headers={"Host": host})).status == 200
 
     async def test_is_called_by_any_name_through_a_proxy_of_ours(self, stage: Backstage) -> None:
@@ -237,7 +235,7 @@ class TestRequestsOfOne:
         assert second.json["error_code"] == 1605
         assert second.headers["Retry-After"] == "1"
 
-    async def test_are_counted_by_the_credential_where_there_is_one(self, stage: Backstage) -> None:
+    async def test_are_counted_by_the_credential_if_there_is_one(self, stage: Backstage) -> None:
         known = {name: Caller(name, Scope.ADMIN) for name in ("anna", "ben")}
         credentials = MemoryCredentials(known)
         callers = Callers((credentials,), ManualClock(), requests_per_second=2)

@@ -94,7 +94,7 @@ async def all_pages(api: CheckedClient, path: str) -> list[list[dict[str, Any]]]
 
 
 def next_path(page: ApiResponse) -> str:
-    """Return the path of the next page below the API's base, nothing where there is none."""
+    """Return the path of the next page below the API's base, nothing if there is none."""
     return page.headers.get("Link", "").removeprefix("</api").removesuffix('>; rel="next"')
 
 

@@ -38,7 +38,7 @@ class TestRetry:
         listed = (await api.get(f"/webhooks/{delivered['webhook_id']}/deliveries")).json
         assert [one.get("origin") for one in listed] == ["retry", None]
 
-    async def test_sent_again_with_its_key_it_makes_no_other(
+    async def test_repeated_with_its_key_it_makes_no_other(
         self, api: CheckedClient, delivered: dict[str, str]
     ) -> None:
         path = f"/deliveries/{delivered['delivery_id']}/retry"
@@ -115,7 +115,7 @@ class TestReplay:
         response = await api.post(replays, SINCE)
         assert (response.status, response.json["error_code"]) == (409, 1402)
 
-    async def test_sent_again_with_its_key_it_is_the_same_replay(
+    async def test_repeated_with_its_key_it_is_the_same_replay(
         self, api: CheckedClient, replays: str
     ) -> None:
         named = {"Idempotency-Key": "8f14e45f"}

@@ -63,7 +63,7 @@ async def test_what_makes_no_sense_is_refused(api: CheckedClient) -> None:
     assert status == "active"
 
 
-async def test_a_rotation_that_is_sent_again_makes_no_other_key(api: CheckedClient) -> None:
+async def test_a_repeated_rotation_makes_no_other_key(api: CheckedClient) -> None:
     named = {"Idempotency-Key": "8f14e45f"}
     first, again = [await api.call("POST", KEYS, headers=named) for _ in range(2)]
     assert (again.status, again.json) == (201, first.json)

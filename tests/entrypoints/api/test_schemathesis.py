@@ -1,6 +1,6 @@
 """Some thousand requests that schemathesis makes up from the document, right and broken.
 
-None may be answered with a 500, nor as the document does not say. Each is made alone, and after
+None may return a 500, nor as the document does not say. Each is made alone, and after
 others that gave what it names. ``API_FUZZ_EXAMPLES`` has it make up more.
 """
 

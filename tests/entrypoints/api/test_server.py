@@ -134,18 +134,20 @@ class TestTheBody:
         response = await raw_response(api, f"{head}\r\n".encode())
         assert (response.status, response.json["error_code"]) == (400, 1007)
 
-    async def test_a_packed_one_is_bounded_by_what_it_unpacks_to(self, api: CheckedClient) -> None:
+    async def test_a_compressed_one_is_limited_by_its_decompressed_size(
+        self, api: CheckedClient
+    ) -> None:
         bomb = gzip.compress(b" " * (64 * MIB))
         headers = JSON | {"Content-Encoding": "gzip"}
         response = await api.call("POST", EVENTS, data=bomb, headers=headers)
         assert (response.status, response.json["error_code"]) == (413, 1005)
 
-    async def test_a_packed_one_is_unpacked(self, api: CheckedClient) -> None:
+    async def test_a_compressed_one_is_decompressed(self, api: CheckedClient) -> None:
         headers = JSON | {"Content-Encoding": "gzip"}
         body = gzip.compress(json.dumps(EVENT).encode())
         assert (await api.call("POST", EVENTS, data=body, headers=headers)).status == 202
 
-    async def test_one_that_cannot_be_unpacked_is_refused(self, api: CheckedClient) -> None:
+    async def test_one_that_cannot_be_decompressed_is_refused(self, api: CheckedClient) -> None:
         headers = JSON | {"Content-Encoding": "gzip"}
         response = await api.call("POST", EVENTS, data=b"no gzip at all", headers=headers)
         assert response.status == 400
@@ -286,7 +288,7 @@ class WaitingIngest(Ingest):
 
 
 class TestFailuresBehindIt:
-    async def test_storage_that_is_away_is_a_503_that_says_when_to_come_back(
+    async def test_unavailable_storage_is_a_503_that_says_when_to_come_back(
         self, stage: Backstage
     ) -> None:
         error = StorageUnavailable("no disk at /var/lib")

@@ -142,7 +142,7 @@ async def test_what_was_done_is_audited_without_the_secret(
     ],
 )
 @pytest.mark.parametrize("stage", [in_memory], indirect=True)
-async def test_what_is_no_secret_is_refused_and_not_repeated(
+async def test_what_is_not_a_secret_is_refused_and_not_repeated(
     api: CheckedClient, body: dict[str, Any], field: str
 ) -> None:
     webhook = await create(api)

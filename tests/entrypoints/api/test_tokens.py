@@ -57,7 +57,7 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
 
 
 @pytest.mark.parametrize("changes", WRONG.values(), ids=WRONG)
-async def test_a_token_that_is_not_good_opens_nothing(door: Door, changes: dict[str, Any]) -> None:
+async def test_a_token_that_is_not_valid_is_rejected(door: Door, changes: dict[str, Any]) -> None:
     before = door.guarded.everything()
     for operation in GUARDED:
         response = await door.guarded.call(operation, bearer(token(**changes)))
@@ -115,7 +115,7 @@ async def test_nonsense_from_an_address_locks_out_no_new_token_or_key_there(
         assert running.asked == 1
 
 
-async def test_while_the_issuer_is_away_nobody_can_tell(door: Door) -> None:
+async def test_while_the_issuer_is_unavailable_nobody_can_tell(door: Door) -> None:
     door.issuer.response = web.Response(status=502)
     response = await door.guarded.call(GUARDED[0], bearer(token()))
     assert (response.status, response.json["error_code"]) == (503, 1905)

@@ -28,7 +28,7 @@ async def test_any_event_type_can_be_chosen(api: CheckedClient) -> None:
         assert (await api.post(path, {"event": name})).json["event"] == name
 
 
-async def test_a_failing_receiver_is_no_error_of_the_call(
+async def test_a_failing_receiver_is_not_an_error_of_the_call(
     api: CheckedClient, stage: Backstage
 ) -> None:
     webhook = await create(api)
@@ -50,7 +50,7 @@ async def test_a_receiver_may_take_as_long_as_any_however_soon_others_are_answer
     assert response.json["error"]["code"] == "timeout"
 
 
-async def test_sent_again_with_its_key_nothing_more_is_sent(
+async def test_repeated_with_its_key_nothing_more_is_sent(
     api: CheckedClient, stage: Backstage
 ) -> None:
     webhook = await create(api)

@@ -123,7 +123,7 @@ class TestWebhooks:
         assert webhook["environment_id"] == ENVIRONMENT
         assert "disabled_reason" not in webhook
 
-    async def test_a_time_without_an_offset_is_taken_in_the_zone_of_the_server(
+    async def test_a_time_without_an_offset_is_read_in_the_zone_of_the_server(
         self, api: CheckedClient
     ) -> None:
         webhook = await create(api, {**DRAFT, "disabled_until": "2031-12-24T18:00:00"})

@@ -51,7 +51,7 @@ async def test_what_is_named_is_accepted_and_nothing_else(
     assert [type(each) for each in credentials] == kinds
 
 
-async def test_nobody_is_asked_only_where_that_is_said_or_nobody_else_can_call() -> None:
+async def test_authentication_is_disabled_only_by_setting_or_on_loopback() -> None:
     assert await accepted() is None
     assert await accepted(API_AUTH="none", POD_IP="10.0.0.7") is None
 

@@ -83,7 +83,7 @@ async def test_a_server_that_proves_who_it_is_is_talked_to_encrypted(place: Plac
         await storage.ping()
 
 
-async def test_a_server_that_a_stranger_vouches_for_is_not_talked_to(place: Place) -> None:
+async def test_a_server_with_a_certificate_of_an_unknown_ca_is_refused(place: Place) -> None:
     with pytest.raises(StorageUnavailable, match="TLS is not as it should be"):
         await migrate(place.settings("localhost", place.stranger))
 

@@ -115,7 +115,7 @@ def _migrate_step_by_step(
     assert main(["migrate", "--check", "--sql"]) == Exit.USAGE
 
 
-def test_a_database_that_is_away_is_said_in_one_sentence(
+def test_an_unavailable_database_is_reported_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DB_URI", "127.0.0.1:1")

@@ -14,7 +14,7 @@ PATH = "/webhooks/events"
 def test_whoever_has_no_key_is_told_where_it_goes_and_who_makes_one(
     api: FakeApi, capsys: Output
 ) -> None:
-    api.responds("GET", PATH, (401, {"message": "Say who calls."}))
+    api.responds("GET", PATH, (401, {"message": "Authentication required."}))
     assert main(TYPES) == Exit.DENIED
     said = capsys.readouterr().err
     assert "set NOTIFICATION_API_KEY to an API key" in said

@@ -1,4 +1,4 @@
-"""``dead-letters``: what is listed, and what becomes of those that are tried again."""
+"""``dead-letters``: what is listed, and what happens to those that are replayed."""
 
 import asyncio
 import json
@@ -81,7 +81,7 @@ def test_the_database_may_also_be_named_by_the_settings(
     assert "job-events" in capsys.readouterr().out
 
 
-def test_what_is_an_event_now_is_taken_in_and_the_others_stay(folder: Path, capsys: Output) -> None:
+def test_what_is_an_event_now_is_ingested_and_the_others_stay(folder: Path, capsys: Output) -> None:
     assert main(["dead-letters", "replay", "--all", "--data", str(folder)]) == Exit.FAILED
     said = capsys.readouterr()
     assert " is event " in said.out
@@ -91,7 +91,7 @@ def test_what_is_an_event_now_is_taken_in_and_the_others_stay(folder: Path, caps
     assert left["offset"] == 1
 
 
-def test_single_ones_are_tried_again(folder: Path, capsys: Output) -> None:
+def test_single_ones_are_replayed(folder: Path, capsys: Output) -> None:
     newest, _ = listed(capsys, folder)
     letter_id = str(newest["letter_id"])
     assert main(["dead-letters", "replay", letter_id, "--data", str(folder)]) == 0
@@ -101,6 +101,6 @@ def test_single_ones_are_tried_again(folder: Path, capsys: Output) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["--all", str(an_id())], ["x"]])
-def test_it_must_be_said_which_are_tried_again(arguments: list[str], capsys: Output) -> None:
+def test_it_must_be_said_which_are_replayed(arguments: list[str], capsys: Output) -> None:
     assert main(["dead-letters", "replay", *arguments]) == Exit.USAGE
     assert "Usage" in capsys.readouterr().err

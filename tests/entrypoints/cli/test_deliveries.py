@@ -37,7 +37,7 @@ ATTEMPT = {
     "outcome": "failed",
     "started_at": "2026-11-24T09:31:01.25Z",
     "duration_ms": 12.5,
-    "error": {"code": "http_status", "message": "The receiver answered 500."},
+    "error": {"code": "http_status", "message": "The receiver returned 500."},
     "request": {"method": "post", "url": "https://example.com/hook", "headers": {"X-A": "***"}},
     "response": {"http_code": 500, "headers": {"X-B": ["1", "2"]}, "body": '{"disk":"full"}'},
 }
@@ -55,7 +55,7 @@ def test_a_delivery_is_shown_with_each_request_and_its_response(
     first, second, third = said.split("\nAttempt ")[1:]
     assert first == (
         "1  failed  12.5 ms  2026-11-24 09:31:01.250 UTC\n"
-        "  Error     http_status: The receiver answered 500.\n"
+        "  Error     http_status: The receiver returned 500.\n"
         "  Request   POST https://example.com/hook\n"
         "    X-A: ***\n"
         "  Response  500\n"

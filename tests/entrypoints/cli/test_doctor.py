@@ -109,7 +109,7 @@ def test_a_missing_or_additional_letter_is_noticed(
 ) -> None:
     monkeypatch.setenv(name, "5s")
     assert main(["doctor"]) == 0
-    assert f"{name} is set, but is no setting; did you mean WEBHOOKS_RETRY_INTERVAL?" in (
+    assert f"{name} is set, but is not a setting; did you mean WEBHOOKS_RETRY_INTERVAL?" in (
         capsys.readouterr().out
     )
 

@@ -55,7 +55,7 @@ def test_events_are_filtered_and_read_page_by_page(api: FakeApi, capsys: Output)
     assert second.endswith("?limit=100&cursor=b")
 
 
-def test_where_there_are_no_events_it_says_so(api: FakeApi, capsys: Output) -> None:
+def test_without_events_it_says_so(api: FakeApi, capsys: Output) -> None:
     api.responds("GET", LIST, (200, []))
     assert main(["events", "list", "--environment", ENVIRONMENT]) == 0
     assert capsys.readouterr().out == "There are no such events.\n"

@@ -255,7 +255,7 @@ def test_both_schemes_must_hold_where_requests_are_signed_by_both(api: FakeApi) 
         assert "webhook-signature is missing" in listener.block()[1]
 
 
-def test_what_is_no_event_is_told_as_such(api: FakeApi) -> None:
+def test_what_is_not_an_event_is_told_as_such(api: FakeApi) -> None:
     with listening(api) as listener:
         listener.send(b"hello", {})
         assert listener.block()[1] == "  the body is not an event of this system"
@@ -319,7 +319,7 @@ def test_an_environment_is_subscribed_for_as_long_as_it_runs(
     assert [request.method for request in api.requests] == ["GET", "POST", "DELETE"]
 
 
-def test_a_webhook_that_somebody_else_deleted_is_no_error(api: FakeApi) -> None:
+def test_a_webhook_that_somebody_else_deleted_is_not_an_error(api: FakeApi) -> None:
     subscribe_responses(api)
     api.responds("DELETE", f"/webhooks/{WEBHOOK}", (404, {"message": "There is no such webhook."}))
     with listening(api, "--environment", str(ENVIRONMENT)) as listener:
@@ -328,7 +328,9 @@ def test_a_webhook_that_somebody_else_deleted_is_no_error(api: FakeApi) -> None:
 
 def test_a_webhook_that_cannot_be_deleted_is_named(api: FakeApi) -> None:
     subscribe_responses(api)
-    api.responds("DELETE", f"/webhooks/{WEBHOOK}", (503, {"message": "The storage is away."}))
+    api.responds(
+        "DELETE", f"/webhooks/{WEBHOOK}", (503, {"message": "The storage is unavailable."})
+    )
     with listening(api, "--environment", str(ENVIRONMENT)) as listener:
         code, errors = listener.stop()
     assert code == Exit.UNAVAILABLE

@@ -208,7 +208,7 @@ def test_filters_hold_for_what_comes_too(api: FakeApi) -> None:
     assert queries[:3] == ["limit=1", "limit=50&outcome=succeeded", "limit=100"]
 
 
-def test_following_goes_on_when_the_api_was_away_and_says_so_once(api: FakeApi) -> None:
+def test_following_goes_on_when_the_api_was_unavailable_and_says_so_once(api: FakeApi) -> None:
     away = (503, {"message": "Not now."})
     api.responds(
         "GET", LOGS, (200, [attempt(1)]), away, away, (200, [attempt(2, at=1), attempt(1)])

@@ -170,7 +170,7 @@ def test_a_command_that_is_none_is_told_which_may_be_meant(
     assert said in capsys.readouterr().err
 
 
-def test_what_is_no_id_is_told_what_one_looks_like(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_not_an_id_is_told_what_one_looks_like(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["webhooks", "list", "--environment", "prod"]) == Exit.USAGE
     assert "'prod' is not a valid UUID, like 0b6f2e0c-" in capsys.readouterr().err
 

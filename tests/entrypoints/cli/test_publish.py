@@ -75,7 +75,7 @@ def test_a_batch_has_at_most_8_mib(api: FakeApi, tmp_path: Path) -> None:
 
 
 def test_an_event_without_id_gets_one_before_the_first_try(api: FakeApi, tmp_path: Path) -> None:
-    api.responds("POST", PATH, (503, {"message": "The storage is away."}), published(1))
+    api.responds("POST", PATH, (503, {"message": "The storage is unavailable."}), published(1))
     assert publish(api, lines(tmp_path, b'{"event":"job-created","data":{"a": 1}}')) == 0
     first, second = api.bodies()
     assert first == second
@@ -105,14 +105,14 @@ def test_a_refused_batch_is_named_by_the_lines_of_the_file(
     api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     details = [
-        {"field": "[1].event", "message": "There is no event type 'x'."},
+        {"field": "[1].event", "message": "Unknown event type 'x'."},
         {"field": "[2]", "message": "This is not JSON."},
     ]
     api.responds("POST", PATH, (400, {"message": "The event is refused.", "details": details}))
     assert publish(api, lines(tmp_path, LINE, b"", LINE, b"", LINE)) == Exit.REFUSED
     assert capsys.readouterr().err == (
         "Error: Lines 1 to 5 are refused.\n"
-        "  line 3, event: There is no event type 'x'.\n"
+        "  line 3, event: Unknown event type 'x'.\n"
         "  line 5: This is not JSON.\n"
         "  Before that: 0 published, 0 duplicates.\n"
     )
@@ -143,7 +143,7 @@ def test_a_batch_that_makes_too_many_deliveries_is_cut_in_parts(
     assert [len(json.loads(body)) for body in api.bodies()] == [4, 2, 2]
 
 
-def test_an_api_that_stays_away_is_said_in_a_sentence_with_the_way_out(
+def test_an_api_that_stays_unavailable_is_reported_in_a_sentence_with_a_hint(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
@@ -173,12 +173,12 @@ def test_a_server_that_is_only_just_starting_is_waited_for(tmp_path: Path) -> No
     assert started[0].bodies() == [b"[" + LINE + b"]"]
 
 
-# What a script starts with `&` is deaf to Ctrl-C, and is to heed SIGTERM all the same.
+# What a script starts with `&` ignores Ctrl-C, and has to handle SIGTERM all the same.
 @pytest.mark.parametrize("shell", [[], ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]])
 def test_a_publisher_that_is_stopped_says_how_far_it_came(
     api: FakeApi, tmp_path: Path, shell: list[str]
 ) -> None:
-    api.responds("POST", PATH, published(500), (503, {"message": "The storage is away."}))
+    api.responds("POST", PATH, published(500), (503, {"message": "The storage is unavailable."}))
     script = "import sys; from notification_entrypoints.cli import main; sys.exit(main())"
     file = lines(tmp_path, *[LINE] * 600)
     with subprocess.Popen(  # noqa: S603 - this interpreter with our own arguments

@@ -52,19 +52,19 @@ async def _put_in_every_key(path: Path, text: str) -> None:
         await connection.execute(sa.update(environment_keys).values(private_key=text))
 
 
-def test_it_says_how_far_it_is_and_that_the_former_secret_may_go(
+def test_it_shows_its_progress_and_that_the_previous_secret_may_go(
     folder: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main(["rekey", "--data", str(folder)]) == Exit.OK
     said = capsys.readouterr()
-    assert "2 of 2 encrypted anew" in said.err
-    assert "2 secrets encrypted anew" in said.out
+    assert "2 of 2 re-encrypted" in said.err
+    assert "2 secrets re-encrypted" in said.out
     monkeypatch.delenv("DB_ENCRYPTION_PREVIOUS_SECRETS")
     assert main(["rekey", "--data", str(folder)]) == Exit.OK
     assert "0 secrets" in capsys.readouterr().out
 
 
-def test_without_the_former_secret_it_is_refused_by_name(
+def test_without_the_previous_secret_it_is_refused_by_name(
     folder: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DB_ENCRYPTION_PREVIOUS_SECRETS")

@@ -95,7 +95,7 @@ def test_programs_get_what_the_server_answers(ops: FakeApi, capsys: Output) -> N
     assert json.loads(capsys.readouterr().out) == STATUS
 
 
-def test_a_server_that_is_away_is_told_with_the_way_out(capsys: Output) -> None:
+def test_an_unavailable_server_is_reported_with_a_hint(capsys: Output) -> None:
     assert main(["status", "--ops", "http://127.0.0.1:9"]) == Exit.UNAVAILABLE
     said = capsys.readouterr().err
     assert said.startswith("Error: The ops server at http://127.0.0.1:9 cannot be reached")
@@ -115,7 +115,7 @@ def test_what_is_no_address_is_a_wrong_call(capsys: Output) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--json"], []])
-def test_watching_goes_on_until_it_is_stopped_though_the_server_was_away(
+def test_watching_goes_on_until_it_is_stopped_though_the_server_was_unavailable(
     ops: FakeApi, arguments: list[str]
 ) -> None:
     later = STATUS | {"waiting": 7}

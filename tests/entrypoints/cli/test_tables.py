@@ -50,7 +50,10 @@ FAILED = {
     "event": "job-completed",
     "attempt": 1,
     "outcome": "failed",
-    "error": {"code": "http_status", "message": "The receiver answered 500; 2xx is expected."},
+    "error": {
+        "code": "http_status",
+        "message": "The receiver responded with 500; 2xx is expected.",
+    },
     "request": REQUEST,
     "response": {
         "http_code": 500,
@@ -156,7 +159,7 @@ def filled(api: FakeApi) -> FakeApi:
 def test_output_is_as_recorded(
     monkeypatch: pytest.MonkeyPatch, capsys: Output, name: str, width: int
 ) -> None:
-    """Delete a file of the folder golden to record it anew; then read it before you commit it."""
+    """Delete a file of the folder golden to record it again; then read it before you commit it."""
     monkeypatch.setenv("COLUMNS", str(width))
     assert main(COMMANDS[name]) == 0
     shown = capsys.readouterr().out

@@ -175,7 +175,7 @@ def test_an_old_request_is_told_from_a_forged_one(tmp_path: Path, capsys: Output
         (json.dumps(json.loads(BODY), indent=1).encode(), "before parsing"),
     ],
 )
-def test_what_became_of_the_body_is_told_where_it_can_be_known(
+def test_what_happened_to_the_body_is_told_if_it_can_be_known(
     tmp_path: Path, capsys: Output, body: bytes, hint: str
 ) -> None:
     assert verified(tmp_path, wire(signed(), body), "--key", FORMS.hex) == Exit.NOT_VERIFIED
@@ -276,7 +276,7 @@ def test_a_secret_verifies_the_symmetric_signature_alone(tmp_path: Path, capsys:
     assert verified(tmp_path, wire(signed(), BODY), *both) == Exit.NOT_VERIFIED
 
 
-def test_what_is_no_secret_is_refused_and_not_shown(tmp_path: Path, capsys: Output) -> None:
+def test_what_is_not_a_secret_is_refused_and_not_shown(tmp_path: Path, capsys: Output) -> None:
     assert verified(tmp_path, b"", "--key", "whsec_canary") == Exit.USAGE
     said = capsys.readouterr().err
     assert "24 to 64" in " ".join(said.split())

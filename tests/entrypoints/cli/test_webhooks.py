@@ -152,7 +152,7 @@ def test_an_update_of_nothing_is_a_wrong_call(capsys: Output) -> None:
     assert "Say what is to change" in capsys.readouterr().err
 
 
-def test_a_webhook_is_disabled_until_a_time_or_for_good(api: FakeApi) -> None:
+def test_a_webhook_is_disabled_until_a_time_or_permanently(api: FakeApi) -> None:
     until = ["--until", "2026-12-24T18:00:00Z"]
     assert put(api, "disable", ID, *until)["disabled_until"] == "2026-12-24T18:00:00Z"
     api.requests.clear()
@@ -232,7 +232,7 @@ def test_what_is_not_there_has_an_exit_code_of_its_own(api: FakeApi, capsys: Out
     assert capsys.readouterr().err == "Error: There is no such webhook.\n"
 
 
-def test_an_api_that_is_away_has_an_exit_code_of_its_own(capsys: Output) -> None:
+def test_an_unavailable_api_has_an_exit_code_of_its_own(capsys: Output) -> None:
     nowhere = ["--api", "http://127.0.0.1:9/api"]
     assert main(["events", "types", *nowhere]) == Exit.UNAVAILABLE
     said = capsys.readouterr().err

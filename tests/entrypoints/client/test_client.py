@@ -98,7 +98,7 @@ def test_no_secret_is_in_a_repr() -> None:
     assert "opensesame" not in repr(WebhookPatch(custom_headers={"A": "opensesame"}))
 
 
-async def test_publishing_returns_what_became_of_each_event(client: NotificationClient) -> None:
+async def test_publishing_returns_the_outcome_of_each_event(client: NotificationClient) -> None:
     first, again, other = (
         NewEvent("job-completed", DATA, "1"),
         NewEvent("job-completed", DATA, "1"),
@@ -141,7 +141,7 @@ async def test_a_refused_event_is_named_by_its_place_among_all(client: Notificat
     assert refused.value.details[0].field == f"[{MAX_EVENTS}].event"
 
 
-async def test_what_became_of_an_event_is_looked_up(
+async def test_the_delivery_status_of_an_event_is_looked_up(
     client: NotificationClient, webhook: Webhook, stage: Backstage
 ) -> None:
     (published,) = await client.publish(ENVIRONMENT, [EVENT])
@@ -156,7 +156,7 @@ async def test_what_became_of_an_event_is_looked_up(
     assert log.response.http_code == 204
 
 
-async def test_deliveries_are_made_again(
+async def test_deliveries_are_retried(
     client: NotificationClient, webhook: Webhook, stage: Backstage
 ) -> None:
     await client.publish(ENVIRONMENT, [EVENT])

@@ -52,8 +52,8 @@ async def test_a_request_that_cannot_be_served_now_is_repeated_with_the_same_eve
         assert others == [first, first], "the id is made before the first try"
         assert api.requests[0].authorization == f"Bearer {KEY}"
         assert told == [
-            "The API answered 503: The storage is unavailable.",
-            "The API answered 429: The storage is unavailable.",
+            "The API returned 503: The storage is unavailable.",
+            "The API returned 429: The storage is unavailable.",
         ]
 
 

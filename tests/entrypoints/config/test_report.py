@@ -92,7 +92,7 @@ def test_migrate_tells_of_a_slip_too(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert "Note: DB_URL is set, but is no setting; did you mean DB_URI?" in done.stderr
+    assert "Note: DB_URL is set, but is not a setting; did you mean DB_URI?" in done.stderr
 
 
 def test_an_embedding_host_is_warned(caplog: pytest.LogCaptureFixture) -> None:

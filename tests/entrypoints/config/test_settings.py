@@ -292,7 +292,7 @@ def test_reads(variable: str, text: str, value: object) -> None:
         ("API_AUTH", "", "a comma list of none or api_key or jwt"),
         ("API_AUTH", "api_key,", "a comma list of none or api_key or jwt"),
         ("API_AUTH", "api_key,api_key", "a comma list of none or api_key or jwt"),
-        ("API_AUTH", "none,api_key", "where nobody is asked the rest has no effect"),
+        ("API_AUTH", "none,api_key", "with none, authentication is disabled"),
         ("API_TRUSTED_PROXIES", "nginx", "'nginx'"),
         ("API_JWT_ALGORITHMS", "HS256", "a comma list of RS256 or"),
         ("API_JWT_ALGORITHMS", "none", "a comma list of RS256 or"),
@@ -380,7 +380,7 @@ def test_the_servers_listen_on_the_address_of_the_pod_unless_told_otherwise() ->
     assert settings.ops.server_host == "0.0.0.0"  # noqa: S104 - nothing binds
 
 
-def test_what_a_command_puts_in_the_place_of_a_default_gives_way_to_an_empty_value() -> None:
+def test_what_a_command_puts_instead_of_a_default_gives_way_to_an_empty_value() -> None:
     defaults = {"KAFKA_BROKERS": "", "WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128"}
     loopback = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
     assert load_settings(REQUIRED, defaults).kafka.brokers == ()
@@ -447,7 +447,7 @@ def test_an_encryption_secret_has_exactly_32_characters(secret: str) -> None:
 
 
 @pytest.mark.parametrize("text", [f"{SECRET},", f"{SECRET};{FORMER}", f"{SECRET},{FORMER}x"])
-def test_former_secrets_are_separated_by_commas(text: str) -> None:
+def test_previous_secrets_are_separated_by_commas(text: str) -> None:
     message = refusal("DB_ENCRYPTION_PREVIOUS_SECRETS", text)
     assert SECRET not in message
     assert FORMER not in message

@@ -1,6 +1,6 @@
 """What each variable changes, seen from outside: every one of them has a test, here or elsewhere.
 
-Most need no process: the library on a storage in memory, a clock that stands still and a sender
+Most need no process: the library on a storage in memory, a clock that does not move and a sender
 that sends nothing shows what a user of it would see.
 """
 
@@ -101,8 +101,8 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     ),
     "KAFKA_BROKERS": "e2e/test_kafka.py::test_an_event_from_kafka_is_delivered_signed",
     "KAFKA_TOPIC_PREFIX": "e2e/test_kafka.py::test_an_event_from_kafka_is_delivered_signed",
-    "KAFKA_CONSUMER_FETCH_BYTES": "e2e/test_kafka.py::test_a_lone_message_waits_for_others",
-    "KAFKA_CONSUMER_FETCH_FREQUENCY": "e2e/test_kafka.py::test_a_lone_message_waits_for_others",
+    "KAFKA_CONSUMER_FETCH_BYTES": "e2e/test_kafka.py::test_a_single_message_waits_for_others",
+    "KAFKA_CONSUMER_FETCH_FREQUENCY": "e2e/test_kafka.py::test_a_single_message_waits_for_others",
     "KAFKA_TOPIC_REPLICATION_FACTOR": "adapters/kafka/test_topics.py::test_too_high_a_replication",
     "KAFKA_SECURITY_PROTOCOL": "e2e/test_kafka.py::test_a_broker_that_asks_for_a_password",
     "KAFKA_SASL_MECHANISM": "e2e/test_kafka.py::test_a_broker_that_asks_for_a_password",
@@ -181,7 +181,7 @@ class Product:
 @asynccontextmanager
 async def configured(**chosen: str) -> AsyncIterator[Product]:
     """Open the library with these variables."""
-    # The time of day: tokens are judged by it.
+    # The time of day: tokens are validated by it.
     clock, sender = ManualClock(datetime.now(UTC)), ScriptedSender()
     loaded = settings(**SECRET, **chosen)
     operational = loaded.operational_webhook_environment
@@ -260,7 +260,7 @@ async def test_data_that_does_not_fit_is_counted_or_rejected(*, several: bool) -
 
 
 @shows("WEBHOOKS_MAX_RETRIES")
-async def test_a_delivery_is_tried_again_so_often() -> None:
+async def test_a_delivery_is_retried_so_often() -> None:
     async with configured(WEBHOOKS_MAX_RETRIES="1") as product:
         await product.webhook()
         product.sender.respond(URL, 500)
@@ -490,7 +490,7 @@ async def test_an_internal_address_inside_a_nat64_prefix_is_refused() -> None:
 
 
 @shows("WEBHOOKS_REQUIRE_HTTPS")
-async def test_plain_http_is_refused_where_that_is_said() -> None:
+async def test_plain_http_is_refused_if_that_is_set() -> None:
     async with configured(WEBHOOKS_REQUIRE_HTTPS="true") as product:
         with pytest.raises(InvalidInput):
             await product.webhook("http://receiver.example.com/")
@@ -534,7 +534,7 @@ async def test_a_token_opens_only_what_it_is_for(chosen: dict[str, str], *, good
 
 
 @shows("API_JWT_JWKS_URL")
-async def test_tokens_are_judged_by_the_keys_that_are_published_where_it_is_said() -> None:
+async def test_tokens_are_validated_by_the_keys_of_the_configured_url() -> None:
     async with issuer(published(EC_KEY, "rsa")) as another:
         async with api(**TOKENS, API_JWT_JWKS_URL=another.url) as (_, client):
             bearer = {"Authorization": f"Bearer {token()}"}

@@ -52,7 +52,7 @@ async def test_a_wrapped_secret_opens_what_the_same_secret_in_clear_has_written(
         assert len(vault.receiver.requests) == 1
 
 
-async def test_former_secrets_may_be_wrapped_or_not(tmp_path: Path) -> None:
+async def test_previous_secrets_may_be_wrapped_or_not(tmp_path: Path) -> None:
     async with vault_server() as vault:
         plain = settings(tmp_path, vault, FORMER)
         await embedded.migrate(plain)

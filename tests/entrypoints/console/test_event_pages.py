@@ -47,7 +47,7 @@ async def test_an_event_is_found_in_the_list_by_its_type_and_by_its_id(console: 
     assert (page.status, "no such event" in page.words.lower()) == (404, True)
 
 
-async def test_says_of_every_webhook_what_became_of_the_event(console: Console) -> None:
+async def test_shows_the_delivery_status_at_every_webhook(console: Console) -> None:
     await subscribed(console, name=HOSTILE)
     await subscribed(console, name="Other type", events=["job-completed"])
     await subscribed(console, name="Off", disabled_until="2999-01-01T00:00:00Z")

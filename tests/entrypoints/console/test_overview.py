@@ -40,7 +40,7 @@ def test_bars_are_stacked_in_proportion_and_described() -> None:
     assert 'height="29.0"' in drawn
 
 
-def test_a_line_has_a_gap_where_there_is_no_value() -> None:
+def test_a_line_has_a_gap_if_a_value_is_missing() -> None:
     drawn = line("Time", [1.0, 2.0, None, 4.0], ["a", "b", "c", "d"])
     assert drawn.count("<polyline") == 2
     assert line("Time", [], []).count("<polyline") == 0

@@ -86,7 +86,7 @@ async def test_a_link_opens_once_and_is_never_repeated(portal: Console) -> None:
 
 
 @pytest.mark.parametrize("code", ["x", "a" * 107, "%00", "0" * 64 + "-" * 43])
-async def test_what_is_not_a_link_opens_nothing(portal: Console, code: str) -> None:
+async def test_what_is_not_a_link_is_rejected(portal: Console, code: str) -> None:
     shown = await portal.get(f"/console/portal/{code}")
     assert shown.status == 403
     assert "This link is not valid" in shown.words
@@ -111,7 +111,9 @@ async def test_a_revoked_session_ends_at_the_next_page_and_says_so(portal: Conso
     assert (await portal.get(portal.of_environment())).url.startswith("/console/sign-in")
 
 
-async def test_where_nobody_is_asked_a_customer_is_still_only_a_customer(console: Console) -> None:
+async def test_with_authentication_disabled_a_customer_is_still_only_a_customer(
+    console: Console,
+) -> None:
     await console.get(path_in(await link(console)))
     page = await console.get(console.of_environment())
     assert "Authentication is disabled" not in page.words

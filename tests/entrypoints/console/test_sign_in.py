@@ -76,7 +76,7 @@ async def audited(guarded: Guarded) -> list[tuple[str, str, str]]:
     return [(entry.action, entry.actor, entry.subject) for entry in entries]
 
 
-async def test_nobody_is_asked_for_a_credential_and_comes_back_to_the_page(
+async def test_a_visitor_is_asked_for_a_credential_and_comes_back_to_the_page(
     guarded: Guarded,
 ) -> None:
     wanted = f"/console/environments/{ENVIRONMENT}?a=b%26c"
@@ -242,7 +242,9 @@ async def test_a_part_of_a_page_leads_the_whole_page_to_signing_in(guarded: Guar
         assert response.headers["HX-Redirect"].startswith("/console/sign-in?next=")
 
 
-async def test_where_nobody_is_asked_there_is_nothing_to_sign_in_to(console: Console) -> None:
+async def test_with_authentication_disabled_there_is_nothing_to_sign_in_to(
+    console: Console,
+) -> None:
     assert (await console.get("/sign-in")).url == "/console/"
     page = await console.get("/")
     assert "Authentication is disabled" in page.words

@@ -41,7 +41,7 @@ def swagger_ui() -> None:
 
 @pytest.mark.usefixtures("swagger_ui")
 @pytest.mark.parametrize("width", WIDTHS)
-async def test_shows_every_operation_and_event_type_and_asks_nobody_else(
+async def test_shows_every_operation_and_event_type_and_requests_nothing_else(
     api: Client, tmp_path: Path, width: int
 ) -> None:
     require(CHROMIUM, HOW_TO_GET_IT)
@@ -117,7 +117,7 @@ async def test_only_the_page_s_own_files_are_served(api: Client) -> None:
             assert (await response.json())["error_code"]
 
 
-async def test_is_read_anew_only_when_it_changed(api: Client) -> None:
+async def test_is_read_again_only_when_it_changed(api: Client) -> None:
     async with api.get("/api/docs/docs.js") as response:
         known = {aiohttp.hdrs.IF_NONE_MATCH: response.headers[aiohttp.hdrs.ETAG]}
     async with api.get("/api/docs/docs.js", headers=known) as response:

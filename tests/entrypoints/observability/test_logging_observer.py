@@ -39,7 +39,7 @@ HAPPENINGS: dict[str, Callable[[LoggingObserver], None]] = {
         DeadLetter(Message("t", 0, 7, 0, b"{"), "It is no JSON.")
     ),
     "background_task_failed": lambda observer: observer.background_task_failed(
-        "claim", StorageUnavailable("It is away.")
+        "claim", StorageUnavailable("It is unavailable.")
     ),
 }
 
@@ -64,5 +64,5 @@ def test_an_outage_of_a_minute_says_each_thing_a_few_times_and_how_often_it_was(
 def test_tasks_that_fail_are_logged_apart(observer: LoggingObserver) -> None:
     with capture_logs() as logged:
         for task in ["claim", "claim", "relay"]:
-            observer.background_task_failed(task, StorageUnavailable("It is away."))
+            observer.background_task_failed(task, StorageUnavailable("It is unavailable."))
     assert [line["task"] for line in logged] == ["claim", "relay"]

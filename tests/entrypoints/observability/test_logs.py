@@ -73,12 +73,12 @@ def line(stream: io.StringIO) -> dict[str, object]:
 
 
 def test_a_line_says_when_how_grave_by_whom_and_what(stream: io.StringIO) -> None:
-    ours().warning("storage is away", attempt=3)
+    ours().warning("storage is unavailable", attempt=3)
     written = line(stream)
     assert list(written) == ["timestamp", "level", "logger", "event", "attempt"]
     assert written["level"] == "warning"
     assert written["logger"] == "notification_adapters.test"
-    assert written["event"] == "storage is away"
+    assert written["event"] == "storage is unavailable"
     assert written["attempt"] == 3
 
 

@@ -78,7 +78,7 @@ async def test_is_not_there_unless_asked_for_and_only_where_nobody_else_can_call
                 assert (await response.json())["http_code"] == 404
 
 
-async def test_a_name_that_somebody_pointed_at_loopback_opens_nothing(client: Client) -> None:
+async def test_a_name_that_somebody_pointed_at_loopback_is_rejected(client: Client) -> None:
     for page in PAGES:
         async with client.get(f"/debug/{page}", headers={"Host": "evil.example:3616"}) as response:
             assert response.status == 404
@@ -105,7 +105,7 @@ async def test_on_a_network_an_administrator_of_everything_may_look_and_nobody_e
                     assert response.headers["Cache-Control"] == "no-store"
 
 
-async def test_on_a_network_nothing_is_there_where_the_api_asks_nobody() -> None:
+async def test_on_a_network_it_is_not_served_if_authentication_is_disabled() -> None:
     callers = Callers(None, SystemClock())
     async with (
         served(OUTSIDE, callers) as client,

@@ -121,7 +121,7 @@ async def samples(client: Client) -> Mapping[tuple[str, tuple[str, ...]], float]
     }
 
 
-async def test_a_running_process_is_alive_even_when_its_parts_are_away(
+async def test_a_running_process_is_alive_even_when_its_parts_are_unavailable(
     ops: Ops, client: Client
 ) -> None:
     ops.checks["storage"] = is_away
@@ -135,7 +135,7 @@ async def test_is_ready_when_all_parts_work(ops: Ops, client: Client) -> None:
     assert await get(client, "/readyz") == (200, ready)
 
 
-async def test_says_which_part_is_away_and_why(ops: Ops, client: Client) -> None:
+async def test_says_which_part_is_unavailable_and_why(ops: Ops, client: Client) -> None:
     ops.checks |= {"storage": is_away, "kafka": works}
     status, body = await get(client, "/readyz")
     assert status == 503
@@ -251,7 +251,9 @@ async def test_says_what_is_running_and_where(client: Client) -> None:
 async def test_counts_what_comes_in(ops: Ops, client: Client) -> None:
     ops.metrics.events_ingested(Source.HTTP, new=5, duplicates=2)
     ops.metrics.events_rejected(1)
-    ops.metrics.message_dead_lettered(DeadLetter(Message("t", 0, 0, 0, b"{"), "It is no event."))
+    ops.metrics.message_dead_lettered(
+        DeadLetter(Message("t", 0, 0, 0, b"{"), "It is not an event.")
+    )
     ops.metrics.event_conflicted(uuid4(), "e1")
     ops.metrics.data_schema_mismatched("job-created")
     ops.metrics.deliveries_stored(claimed=3, unclaimed=4, skipped=1)
@@ -268,7 +270,7 @@ async def test_counts_what_comes_in(ops: Ops, client: Client) -> None:
     assert counted["notification_deliveries_stored_total", ("skipped",)] == 1
 
 
-async def test_counts_what_becomes_of_it(ops: Ops, client: Client) -> None:
+async def test_counts_what_happens_to_it(ops: Ops, client: Client) -> None:
     ops.metrics.attempt_ended(AttemptOutcome.SUCCEEDED, None, timedelta(milliseconds=30))
     ops.metrics.attempt_ended(AttemptOutcome.FAILED, ErrorCode.TIMEOUT, timedelta(seconds=10))
     ops.metrics.attempt_ended(AttemptOutcome.INTERRUPTED, ErrorCode.INTERRUPTED, None)
@@ -379,7 +381,7 @@ async def test_tells_how_many_transactions_are_open_of_how_many(ops: Ops, client
     assert counted["notification_db_transactions_open_limit", ()] == 10
 
 
-async def test_what_waits_is_asked_of_the_storage_and_left_out_where_it_is_not_known(
+async def test_what_waits_is_asked_of_the_storage_and_omitted_if_it_is_not_known(
     ops: Ops, client: Client
 ) -> None:
     names = {"notification_deliveries_pending", "notification_oldest_due_delivery_age_seconds"}

@@ -233,7 +233,9 @@ async def test_who_does_not_want_the_webhooks_does_not_have_them_looked_for(
     assert ops.backlog.ranked == 0
 
 
-async def test_while_it_starts_or_storage_is_away_it_says_so(ops: Ops, client: Client) -> None:
+async def test_while_it_starts_or_storage_is_unavailable_it_says_so(
+    ops: Ops, client: Client
+) -> None:
     async with client.get("/status") as response:
         assert response.status == 503
         assert "starting" in (await response.json())["message"]

@@ -45,7 +45,7 @@ def metrics(events: int) -> bytes:
     return counted.rendered()
 
 
-async def test_a_line_that_is_too_long_to_be_meant_for_us_is_passed_over() -> None:
+async def test_a_line_that_is_too_long_to_be_meant_for_us_is_ignored() -> None:
     process = await process_of(_LONG_LINE_THEN_READY)
     ending = asyncio.create_task(process.wait())
     assert await process.ready == "here I am"

@@ -256,7 +256,7 @@ def log_no_interruption() -> None:
 
 
 def finish_in_two_transactions() -> None:
-    """Commit one of what an attempt came to and what becomes of its delivery first (SQLite)."""
+    """Commit one of what an attempt came to and what happens to its delivery first (SQLite)."""
 
     def by(step: Function) -> Function:
         async def and_commit(connection: AsyncConnection, *arguments: Any) -> Any:

@@ -12,7 +12,7 @@ Function = Callable[..., Any]
 
 
 def replaced(where: str, by: Callable[[Any], Any]) -> None:
-    """Put something else in the place of ``module:Class.method``, ``module:function`` or a value.
+    """Put something else instead of ``module:Class.method``, ``module:function`` or a value.
 
     ``by`` makes it of what is there. Nothing may be replaced in vain: what is not there, or stays
     as it was, is an error.

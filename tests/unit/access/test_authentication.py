@@ -38,7 +38,7 @@ async def issue(app: MemoryApp, **draft: Any) -> IssuedApiKey:
     return await app.api_keys.create(attrs.evolve(plain, **draft))
 
 
-async def test_a_key_tells_who_calls_with_which_scope_and_where(app: MemoryApp) -> None:
+async def test_a_key_identifies_the_caller_with_scope_and_environments(app: MemoryApp) -> None:
     issued = await issue(app)
     caller = await app.stored_keys.caller(issued.secret_text)
     assert caller == Caller(f"key:{issued.key.key_id}", Scope.WRITE, frozenset({ENVIRONMENT}))
@@ -65,7 +65,7 @@ async def test_all_who_wait_for_a_key_wait_for_one_read(app: MemoryApp) -> None:
     assert app.faults.calls["find"] == 1
 
 
-async def test_a_revocation_is_heeded_at_once_here_and_within_a_second_elsewhere(
+async def test_a_revocation_takes_effect_at_once_here_and_within_a_second_elsewhere(
     app: MemoryApp, elsewhere: StoredKeys
 ) -> None:
     issued = await issue(app)
@@ -165,7 +165,7 @@ async def test_while_storage_is_unreachable_nobody_can_tell(app: MemoryApp) -> N
         await app.stored_keys.caller(issued.secret_text)
 
 
-async def test_the_bootstrap_key_is_an_administrators_and_asks_nobody() -> None:
+async def test_the_bootstrap_key_is_an_administrators_and_needs_no_storage() -> None:
     bootstrap = BootstrapKey(hash_api_key("let me in, I run this place"))
     assert bootstrap.accepts("let me in, I run this place")
     assert await bootstrap.caller("let me in, I run this place") == Caller("bootstrap", Scope.ADMIN)

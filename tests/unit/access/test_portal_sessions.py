@@ -49,7 +49,7 @@ async def code_of(sessions: PortalSessionService, **draft: Any) -> str:
     return (await sessions.create(ENVIRONMENT, evolve(DRAFT, **draft))).secret_text
 
 
-async def test_a_code_is_exchanged_for_a_token_that_tells_who_calls(
+async def test_a_code_is_exchanged_for_a_token_that_identifies_the_caller(
     sessions: PortalSessionService,
 ) -> None:
     issued = await sessions.create(ENVIRONMENT, DRAFT)
@@ -110,7 +110,7 @@ async def test_a_session_ends_when_it_expires(
     assert list(await sessions.page(ENVIRONMENT, 9)) == []
 
 
-async def test_a_revoked_session_ends_at_once_and_its_code_opens_nothing(
+async def test_a_revoked_session_ends_at_once_and_its_code_is_rejected(
     sessions: PortalSessionService,
 ) -> None:
     opened = await sessions.exchange(await code_of(sessions))
@@ -134,7 +134,7 @@ def _of_another_session(token: str) -> str:
 @pytest.mark.parametrize(
     "change", [_of_another_secret, _of_another_session, lambda _: "", lambda _: "a" * 107]
 )
-async def test_what_is_not_the_code_or_the_token_opens_nothing(
+async def test_what_is_not_the_code_or_the_token_is_rejected(
     sessions: PortalSessionService, change: Callable[[str], str]
 ) -> None:
     code = await code_of(sessions)

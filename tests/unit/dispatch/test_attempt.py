@@ -1,4 +1,4 @@
-"""One attempt: what goes out, what is logged of it, and what becomes of the delivery."""
+"""One attempt: what goes out, what is logged of it, and what happens to the delivery."""
 
 from collections.abc import Sequence
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Dispatching, from the publish to the log: on memory stores and a clock that stands still."""
+"""Dispatching, from the publish to the log: on memory stores and a clock that does not move."""
 
 import asyncio
 from datetime import timedelta
@@ -136,7 +136,7 @@ async def test_a_retry_that_arrives_ends_the_delivery(app: MemoryApp) -> None:
     assert [one.outcome for one in app.stored_attempts()] == ["failed", "failed", "succeeded"]
 
 
-# What this machine lacks.
+# What this host lacks.
 
 
 @pytest.mark.parametrize("resource", Resource)
@@ -226,7 +226,7 @@ async def test_410_ends_what_waited_for_the_webhook(app: MemoryApp) -> None:
     } == {EndReason.WEBHOOK_DISABLED}
 
 
-async def test_a_request_of_which_nobody_knows_is_logged_as_interrupted_and_made_again(
+async def test_a_request_of_which_nobody_knows_is_logged_as_interrupted_and_repeated(
     app: MemoryApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: object) -> None:
@@ -392,7 +392,7 @@ async def test_a_publish_that_began_before_a_deletion_sends_nothing_after_it(
 # Storage that fails.
 
 
-async def test_results_survive_storage_being_away(app: MemoryApp) -> None:
+async def test_results_survive_unavailable_storage(app: MemoryApp) -> None:
     webhook = await app.add_webhook()
     app.sender.respond(webhook.url, Hang.HANG)
     await app.publish(50)
@@ -409,7 +409,7 @@ async def test_results_survive_storage_being_away(app: MemoryApp) -> None:
     assert max(one.interruptions for one in app.stored_deliveries()) == 0
 
 
-async def test_while_storage_is_away_nothing_spins(app: MemoryApp) -> None:
+async def test_while_storage_is_unavailable_nothing_spins(app: MemoryApp) -> None:
     await app.add_webhook()
     await app.clock.advance(1)
     app.faults.unreachable = True
@@ -418,7 +418,7 @@ async def test_while_storage_is_away_nothing_spins(app: MemoryApp) -> None:
     assert max(app.faults.calls.values()) <= 21
 
 
-async def test_results_whose_commit_is_unknown_make_no_doubles(app: MemoryApp) -> None:
+async def test_results_whose_commit_is_unknown_make_no_duplicates(app: MemoryApp) -> None:
     await app.add_webhook()
     app.faults.lost["finish"] = True
     await app.publish(5)
@@ -469,7 +469,9 @@ async def test_a_release_of_unknown_outcome_makes_no_second_request(
     assert len(app.sender.requests) == 100
 
 
-async def test_what_is_found_unheld_is_not_given_back_once_it_is_begun_anew(app: MemoryApp) -> None:
+async def test_what_is_found_unheld_is_not_given_back_once_it_is_started_again(
+    app: MemoryApp,
+) -> None:
     """The look for what nobody holds may be older than a give-back and the claim after it."""
     webhook = await _waiting(app, number=100)
     looked = app.faults.late["leased"] = asyncio.Event()
@@ -623,7 +625,7 @@ async def test_a_stop_that_is_given_up_leaves_no_task_behind() -> None:
         app.sender.requests.clear()
 
 
-async def test_a_dead_process_left_attempts_that_are_interrupted_and_made_again(
+async def test_a_dead_process_left_attempts_that_are_interrupted_and_repeated(
     app: MemoryApp,
 ) -> None:
     await app.add_webhook()
@@ -635,7 +637,7 @@ async def test_a_dead_process_left_attempts_that_are_interrupted_and_made_again(
     assert [one.outcome for one in app.stored_attempts()] == ["interrupted", "succeeded"]
 
 
-async def test_a_webhook_disabled_for_good_by_its_user_keeps_what_waits(app: MemoryApp) -> None:
+async def test_a_webhook_disabled_permanently_by_its_user_keeps_what_waits(app: MemoryApp) -> None:
     webhook = await _waiting(app, number=70)
     await change(app, attrs.evolve(webhook, disabled_until=FOREVER), here=True)
     app.sender.release(webhook.url, 200)

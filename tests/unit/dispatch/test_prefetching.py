@@ -103,7 +103,7 @@ async def test_a_worker_that_may_begin_no_more_goes_on_as_another_and_repeats_no
 
 
 @pytest.mark.parametrize("happened", [True, False])
-async def test_a_begin_of_unknown_outcome_is_made_again(app: MemoryApp, *, happened: bool) -> None:
+async def test_a_begin_of_unknown_outcome_is_repeated(app: MemoryApp, *, happened: bool) -> None:
     await app.add_webhook()
     app.faults.lost["begin"] = happened
     await app.publish(200)

@@ -113,7 +113,7 @@ async def test_what_was_not_sent_is_given_back(writing: Writing) -> None:
     assert writing.app.observer.released == 3
 
 
-async def test_results_survive_storage_being_away(writing: Writing) -> None:
+async def test_results_survive_unavailable_storage(writing: Writing) -> None:
     writing.app.faults.unreachable = True
     result = a_result(WEBHOOK)
     writing.writer.record(result)
@@ -152,7 +152,7 @@ async def test_a_release_whose_commit_is_unknown_is_let_go_and_not_repeated(
     writing: Writing,
     happened: bool,  # noqa: FBT001 - a case
 ) -> None:
-    """By then the same attempt may have been begun again, and would be taken from its sender."""
+    """By then the same attempt may have been started again, and would be taken from its sender."""
     writing.app.faults.lost["release"] = happened
     fence = a_result(WEBHOOK).fence
     writing.writer.release([fence])
@@ -236,7 +236,7 @@ async def test_one_that_waits_for_its_paused_webhook_is_not_said_to_have_failed(
     assert writing.app.observer.failed == [used_up.fence.delivery_id]
 
 
-async def test_one_result_that_storage_refuses_for_good_does_not_hold_up_the_others(
+async def test_one_result_that_storage_refuses_permanently_does_not_hold_up_the_others(
     writing: Writing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = [a_result(WEBHOOK) for _ in range(5)]

@@ -45,7 +45,7 @@ async def test_nothing_is_sent_while_the_lock_is_lost_and_all_of_it_afterwards(
     await rival.release()
     await app.until(lambda: app.states() == {DeliveryState.SUCCEEDED}, within=2 * POLL)
     await app.dispatcher.check()
-    assert app.dispatcher.worker == worker, "it was away for less than it may be"
+    assert app.dispatcher.worker == worker, "it was unavailable for less than it may be"
     assert len(app.sender.requests) == 101
 
 

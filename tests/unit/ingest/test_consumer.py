@@ -195,7 +195,7 @@ async def test_a_dead_letter_that_is_read_again_is_not_stored_again(member: Memb
     assert member.app.observer.doubles == 1
 
 
-async def test_while_storage_is_away_nothing_is_acknowledged_and_then_all_is_stored(
+async def test_while_storage_is_unavailable_nothing_is_acknowledged_and_then_all_is_stored(
     member: Member,
 ) -> None:
     member.app.faults.unreachable = True
@@ -210,7 +210,7 @@ async def test_while_storage_is_away_nothing_is_acknowledged_and_then_all_is_sto
     assert (member.events, member.letters) == (["1"], [b"poison"])
 
 
-async def test_a_storage_that_cannot_be_used_is_tried_again_like_one_that_is_away(
+async def test_a_storage_that_cannot_be_used_is_retried_like_one_that_is_unavailable(
     member: Member,
 ) -> None:
     member.app.faults.errors["ingesting"] = StorageUnusable("It is corrupt.")
@@ -267,7 +267,9 @@ async def test_after_a_commit_of_unknown_outcome_each_event_is_there_once(
     assert len(member.app.storage.state.deliveries) == 1
 
 
-async def test_told_to_stop_while_storage_is_away_it_leaves_what_is_in_hand(member: Member) -> None:
+async def test_told_to_stop_while_storage_is_unavailable_it_leaves_what_is_in_hand(
+    member: Member,
+) -> None:
     member.app.faults.unreachable = True
     member.send(b"1")
     task = asyncio.create_task(member.consumer.run())
@@ -317,7 +319,7 @@ async def test_a_batch_of_many_bytes_goes_into_several_transactions(member: Memb
     assert [count for count, _ in member.source.acknowledged] == [3, 1, 1]
 
 
-async def test_what_storage_refuses_for_good_becomes_a_dead_letter_alone(
+async def test_what_storage_refuses_permanently_becomes_a_dead_letter_alone(
     member: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add = MemoryIngest.add_events
@@ -336,7 +338,7 @@ async def test_what_storage_refuses_for_good_becomes_a_dead_letter_alone(
     assert "ZeroDivisionError: It cannot be written." in member.app.observer.dead_letters[0].reason
 
 
-async def test_a_dead_letter_that_cannot_be_written_is_tried_again(
+async def test_a_dead_letter_that_cannot_be_written_is_retried(
     member: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(*_: object) -> None:
@@ -443,7 +445,7 @@ async def test_a_known_event_is_not_rejected_when_it_is_read_again(app: MemoryAp
 
 async def test_while_nobody_can_tell_what_is_known_nothing_is_rejected(strict: Member) -> None:
     history = strict.app.storage.history
-    away = AsyncMock(side_effect=StorageUnavailable("It is away."))
+    away = AsyncMock(side_effect=StorageUnavailable("It is unavailable."))
     with patch.object(type(history), "known_events", away):
         strict.send(b"1")
         async with strict.running():

@@ -1,4 +1,4 @@
-"""What becomes of events whose data does not fit: delivered and counted, or rejected."""
+"""What happens to events whose data does not fit: delivered and counted, or rejected."""
 
 import asyncio
 from collections.abc import Collection, Sequence

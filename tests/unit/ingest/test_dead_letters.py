@@ -24,7 +24,7 @@ class Reader:
 
     def read(self, message: Message) -> Event:
         if message.value not in self.understood:
-            raise InvalidEvent("It is no event still.")
+            raise InvalidEvent("It is still not an event.")
         return an_event(message.value.decode())
 
     async def left(self) -> list[bytes | None]:
@@ -56,7 +56,9 @@ async def test_what_is_an_event_now_is_published_and_no_letter_any_more(
     assert len(app.storage.state.deliveries) == 1
 
 
-async def test_while_storage_is_away_the_letter_stays(app: MemoryApp, reader: Reader) -> None:
+async def test_while_storage_is_unavailable_the_letter_stays(
+    app: MemoryApp, reader: Reader
+) -> None:
     await app.add_dead_letters(b"one")
     reader.understood.add(b"one")
     (letter,) = [letter async for letter in reader.letters.all()]
@@ -66,7 +68,7 @@ async def test_while_storage_is_away_the_letter_stays(app: MemoryApp, reader: Re
     assert await reader.left() == [b"one"]
 
 
-async def test_a_replay_that_was_cut_off_is_done_again_without_a_double(
+async def test_a_replay_that_was_cut_off_is_done_again_without_a_duplicate(
     app: MemoryApp, reader: Reader
 ) -> None:
     await app.add_webhook()

@@ -1,4 +1,4 @@
-"""Full queues: estimated beside the hot path, and what is known stands while storage is away."""
+"""Full queues: estimated beside the hot path, and kept while storage is unavailable."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -83,7 +83,7 @@ async def test_a_queue_is_full_from_one_look_to_another(
     assert known == {ANOTHER}
 
 
-async def test_it_looks_every_ten_seconds_and_survives_a_storage_that_is_away(
+async def test_it_looks_every_ten_seconds_and_survives_an_unavailable_storage(
     full: FullQueueMonitor, queues: Queues, clock: ManualClock, observer: RecordingObserver
 ) -> None:
     queues.lengths = {ONE: 4}

@@ -84,7 +84,7 @@ async def test_an_event_is_stored_once_with_a_delivery_for_each_webhook_that_wan
     assert app.observer.new == 1
 
 
-async def test_an_event_published_again_is_not_sent_again(app: MemoryApp) -> None:
+async def test_an_event_published_again_is_not_sent_twice(app: MemoryApp) -> None:
     await app.add_webhook()
     event = an_event()
     await app.ingest.publish([event])
@@ -94,7 +94,9 @@ async def test_an_event_published_again_is_not_sent_again(app: MemoryApp) -> Non
     assert not app.observer.conflicts
 
 
-async def test_the_second_of_two_events_with_one_id_in_a_batch_is_a_double(app: MemoryApp) -> None:
+async def test_the_second_of_two_events_with_one_id_in_a_batch_is_a_duplicate(
+    app: MemoryApp,
+) -> None:
     await app.add_webhook()
     first, other = an_event("e", data=b"1"), an_event("e", data=b"2")
     responses = await app.ingest.publish([first, other])
@@ -210,7 +212,7 @@ async def test_a_failed_transaction_stores_nothing_and_frees_every_place(
     assert not hands.handed_over
 
 
-async def test_while_storage_is_away_nothing_is_acknowledged(app: MemoryApp) -> None:
+async def test_while_storage_is_unavailable_nothing_is_acknowledged(app: MemoryApp) -> None:
     app.faults.unreachable = True
     with pytest.raises(StorageUnavailable):
         await app.publish()
@@ -390,7 +392,7 @@ class TestPublishingAtTheSameTime:
         assert len(app.stored_deliveries()) == 6
         assert app.observer.new == 7
 
-    async def test_the_same_event_is_a_double_for_the_second_one(self, app: MemoryApp) -> None:
+    async def test_the_same_event_is_a_duplicate_for_the_second_one(self, app: MemoryApp) -> None:
         event = an_event()
         responses = await self.published(app, [event], [event])
         assert responses == [
@@ -429,7 +431,7 @@ class TestPublishingAtTheSameTime:
         assert app.faults.calls["ingesting"] == 3
         assert len(app.stored_deliveries()) == 27_000
 
-    async def test_a_storage_that_is_away_is_away_for_all(self, app: MemoryApp) -> None:
+    async def test_an_unavailable_storage_is_unavailable_for_all(self, app: MemoryApp) -> None:
         gate = app.faults.gates["ingesting"] = asyncio.Event()
         before = asyncio.ensure_future(app.ingest.publish([an_event()]))
         await asyncio.sleep(0)

@@ -75,7 +75,7 @@ async def test_what_happens_is_published_as_long_as_it_runs(publishing: Publishi
     running.cancel()
 
 
-async def test_it_goes_on_after_storage_was_away(publishing: Publishing) -> None:
+async def test_it_goes_on_after_storage_was_unavailable(publishing: Publishing) -> None:
     publishing.subscribe()
     publishing.happen()
     publishing.app.faults.unreachable = True

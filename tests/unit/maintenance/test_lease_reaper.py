@@ -187,7 +187,7 @@ async def test_a_webhook_that_succeeded_once_in_five_days_is_left_alone(app: Mem
     assert not await app.lease_reaper.disable_failing()
 
 
-async def test_a_webhook_that_could_not_be_judged_is_judged_the_next_time(
+async def test_a_webhook_that_could_not_be_checked_is_checked_the_next_time(
     app: MemoryApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     webhook = a_webhook()

@@ -30,7 +30,7 @@ class FailingSink(MemorySink):
         if self.gate:
             await self.gate.wait()
         if self.away:
-            raise BrokersUnavailable("It is away.")
+            raise BrokersUnavailable("It is unavailable.")
         sent = await super().send(messages)
         if self.responses_get_lost:
             raise BrokersUnavailable("Nobody answers.")
@@ -119,7 +119,7 @@ async def test_all_that_is_stored_is_sent_in_its_order_and_deleted(relaying: Rel
     assert relaying.app.observer.relayed == 1203
 
 
-async def test_what_is_not_acknowledged_is_sent_again_in_its_order(relaying: Relaying) -> None:
+async def test_what_is_not_acknowledged_is_resent_in_its_order(relaying: Relaying) -> None:
     relaying.sink.takes = 2
     await relaying.store(5)
     async with running(relaying.relay()):
@@ -129,7 +129,7 @@ async def test_what_is_not_acknowledged_is_sent_again_in_its_order(relaying: Rel
     assert relaying.sent == [0, 1, 2, 3, 4]
 
 
-async def test_what_nobody_answered_for_is_sent_again(relaying: Relaying) -> None:
+async def test_what_nobody_answered_for_is_resent(relaying: Relaying) -> None:
     relaying.sink.responses_get_lost = True
     await relaying.store(2)
     async with running(relaying.relay()):
@@ -139,7 +139,9 @@ async def test_what_nobody_answered_for_is_sent_again(relaying: Relaying) -> Non
     assert relaying.sent == [0, 1, 0, 1]
 
 
-async def test_while_the_brokers_are_away_it_keeps_all_and_says_so(relaying: Relaying) -> None:
+async def test_while_the_brokers_are_unavailable_it_keeps_all_and_says_so(
+    relaying: Relaying,
+) -> None:
     relaying.sink.away = True
     await relaying.store(2)
     async with running(relaying.relay()):

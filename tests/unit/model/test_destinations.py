@@ -195,7 +195,7 @@ def test_an_allowed_network_opens_its_literals_and_addresses_alone() -> None:
     assert evaluate_address("fd00:2::5", policy).reason == "deny:not-2000::/3"
 
 
-def test_an_ipv4_mapped_address_is_judged_as_the_ipv4_address_that_it_connects_to() -> None:
+def test_an_ipv4_mapped_address_is_checked_as_the_ipv4_address_that_it_connects_to() -> None:
     policy = DestinationPolicy(allowed_networks=parse_networks("10.1.0.0/16"))
 
     assert evaluate_address("::ffff:10.1.2.3", policy).reason == "allow"
@@ -210,7 +210,7 @@ def test_ipv6_opened_as_a_whole_does_not_open_mapped_ipv4() -> None:
     assert evaluate_address("::ffff:127.0.0.1", policy).reason == "deny:127.0.0.0/8"
 
 
-def test_ports_are_judged_in_an_allowed_network_as_everywhere() -> None:
+def test_ports_are_checked_in_an_allowed_network_as_everywhere() -> None:
     assert reason("http://127.0.0.1:22/", LOOPBACK) == "deny:port"
     assert reason("http://127.0.0.1:0/", LOOPBACK) == "reject:port"
     assert reason("http://127.0.0.1:8080/", LOOPBACK) == "allow"
@@ -252,7 +252,7 @@ def test_what_is_no_address_is_not_connected_to(address: str) -> None:
         check_address(address, LOOPBACK)
 
 
-def test_a_zone_opens_nothing() -> None:
+def test_a_zone_allows_nothing() -> None:
     assert evaluate_address("fe80::1%eth0", STRICT).kind is DestinationVerdictKind.DENY
 
 
@@ -284,7 +284,7 @@ def test_the_customer_is_not_told_what_is_inside_the_network() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "   "])
-def test_an_empty_list_opens_nothing(text: str) -> None:
+def test_an_empty_list_allows_nothing(text: str) -> None:
     assert parse_networks(text) == ()
     assert parse_hosts(text) == ()
 
@@ -421,7 +421,7 @@ def test_no_allowed_url_is_an_address_outside_the_policy_to_the_system(
 def systems_address(host: str) -> str | None:
     """Return the address that the system reads out of a host, with nothing looked up.
 
-    It takes ``0x7f.1`` and ``2130706433`` for loopback, and so do its name look-ups.
+    It takes ``0x7f.1`` and ``2130706433`` for loopback, and so do its DNS lookups.
     """
     for family, read in ((socket.AF_INET, socket.inet_aton), (socket.AF_INET6, pton6)):
         try:
@@ -442,13 +442,13 @@ def test_what_the_system_reads_as_loopback_is_not_allowed(host: str) -> None:
 
 
 @given(st.text())
-def test_no_text_upsets_the_judge(text: str) -> None:
+def test_no_text_upsets_the_check(text: str) -> None:
     assert evaluate_url(text, STRICT).kind in DestinationVerdictKind
     assert evaluate_address(text, STRICT).kind in DestinationVerdictKind
 
 
 @given(st.ip_addresses())
-def test_a_literal_in_a_url_is_judged_like_the_address(
+def test_a_literal_in_a_url_is_checked_like_the_address(
     address: IPv4Address | IPv6Address,
 ) -> None:
     literal = f"[{address}]" if isinstance(address, IPv6Address) else str(address)

@@ -39,7 +39,7 @@ def test_the_address_inside_is_where_the_rfc_has_it(prefix: str, address: str) -
     assert inside == IPv4Address("192.0.2.33")
 
 
-def test_an_address_that_a_name_leads_to_is_judged_by_the_one_inside() -> None:
+def test_an_address_that_a_name_leads_to_is_checked_by_the_one_inside() -> None:
     assert evaluate_address(PUBLIC, CLOSED).kind is DestinationVerdictKind.ALLOW
     assert evaluate_address(INTERNAL, CLOSED).kind is DestinationVerdictKind.DENY
 

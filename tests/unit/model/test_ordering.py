@@ -105,7 +105,7 @@ def test_one_request_at_a_time_and_never_an_earlier_one_after_a_later_one(
 
 
 @given(STEPS)
-def test_a_line_never_stands_still(steps: list[tuple[str, int | None]]) -> None:
+def test_a_line_never_stalls(steps: list[tuple[str, int | None]]) -> None:
     line = _after(steps)
     assume(any(one.is_pending for one in line.deliveries))
     under_way = [one for one in line.deliveries if one.is_attempted]

@@ -254,7 +254,7 @@ def test_410_ends_the_delivery_and_disables_the_webhook(failures: int) -> None:
     assert _next_step(410, "30", failures=failures) == Failed(disables=DisabledReason.GONE)
 
 
-def test_a_destination_that_is_not_allowed_is_not_tried_again() -> None:
+def test_a_destination_that_is_not_allowed_is_not_retried() -> None:
     error = AttemptError(ErrorCode.DESTINATION_NOT_ALLOWED, "inside")
     assert next_step_after(RetryPolicy(), 0, error, None, now=NOW, jitter=0.0) == Failed()
 

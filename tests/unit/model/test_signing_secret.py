@@ -52,7 +52,7 @@ def text_of(content: bytes) -> str:
         f"whsec_{'ä' * 32}",
     ],
 )
-def test_what_is_no_secret_is_refused_and_not_shown(text: str) -> None:
+def test_what_is_not_a_secret_is_refused_and_not_shown(text: str) -> None:
     with pytest.raises(InvalidInput, match="24 to 64 bytes") as refused:
         parse_signing_secret(text)
     assert [detail.field for detail in refused.value.details] == ["secret"]
@@ -61,7 +61,7 @@ def test_what_is_no_secret_is_refused_and_not_shown(text: str) -> None:
 
 
 @given(st.lists(st.floats(0, 60), max_size=8))
-def test_there_are_never_more_than_two_and_the_former_one_lasts_a_day(waits: list[float]) -> None:
+def test_there_are_never_more_than_two_and_the_previous_one_lasts_a_day(waits: list[float]) -> None:
     secrets: tuple[SigningSecret, ...] = ()
     hours = 0.0
     for number, wait in enumerate(waits):

@@ -101,7 +101,7 @@ def test_what_is_appended_adds_up(all_counts: list[Counts]) -> None:
     assert len(compact(appended)) <= len(appended)
 
 
-def test_what_a_later_version_writes_is_passed_over_and_kept() -> None:
+def test_what_a_later_version_writes_is_skipped_and_kept() -> None:
     """Processes of two versions work side by side."""
     later, ours = b"\x21\x81\x00" + b"x" + b"\x14\x00", record(DURATIONS, Counter({7: 300}))
     read = Counts()
@@ -112,7 +112,7 @@ def test_what_a_later_version_writes_is_passed_over_and_kept() -> None:
     )
 
 
-def test_an_error_code_of_a_later_version_is_passed_over() -> None:
+def test_an_error_code_of_a_later_version_is_skipped() -> None:
     """Its attempt is counted as failed all the same."""
     read = Counts()
     decode_into(read, bytes([0x13, 4, 1, 5, 200, 1]))

@@ -33,7 +33,7 @@ async def failed_delivery(
 
 
 @pytest.mark.parametrize("state", DeliveryState)
-async def test_whatever_became_of_a_delivery_its_event_is_sent_once_more(
+async def test_whatever_the_state_of_a_delivery_its_event_is_sent_once_more(
     app: MemoryApp, state: DeliveryState
 ) -> None:
     first = await failed_delivery(app, a_webhook(), state)

@@ -51,7 +51,9 @@ async def test_a_pending_key_signs_once_its_time_has_come_without_being_told(
     assert [key.number for key in await app.key_cache.get(ENVIRONMENT)] == [2, 1]
 
 
-async def test_fresh_keys_serve_while_storage_is_away_and_old_ones_do_not(app: MemoryApp) -> None:
+async def test_fresh_keys_serve_while_storage_is_unavailable_and_old_ones_do_not(
+    app: MemoryApp,
+) -> None:
     keys = await app.key_cache.get(ENVIRONMENT)
     app.faults.unreachable = True
     await app.clock.advance(FRESH_FOR.total_seconds() - 1)

@@ -90,7 +90,7 @@ async def test_a_disabled_webhook_is_tried_out_before_it_is_enabled(app: MemoryA
     assert attempt.outcome is AttemptOutcome.SUCCEEDED
 
 
-async def test_nothing_is_sent_where_there_is_no_such_webhook_or_no_key(app: MemoryApp) -> None:
+async def test_nothing_is_sent_without_such_a_webhook_or_key(app: MemoryApp) -> None:
     webhook = await app.add_webhook()
     for environment_id, webhook_id in ((ENVIRONMENT, an_id()), (an_id(), webhook.webhook_id)):
         with pytest.raises(WebhookNotFound):

@@ -180,7 +180,7 @@ async def open_database(server: Server, now: Now) -> AsyncIterator[PostgresDatab
         if encoding != "UTF8":
             raise StorageUnusable(
                 f"The database's encoding is {encoding}, and must be UTF8: what customers and "
-                "receivers send could not be stored. Make the database anew with CREATE DATABASE … "
+                "receivers send could not be stored. Recreate the database with CREATE DATABASE … "
                 "ENCODING 'UTF8' TEMPLATE template0."
             )
         yield database

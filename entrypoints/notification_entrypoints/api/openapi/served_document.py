@@ -91,7 +91,7 @@ def _webhook(event_type: EventType, headers: list[str]) -> Object:
         "responses": {
             "2XX": {"description": "It was received. The body is only logged."},
             "410": {"description": "Nothing more is to be sent here: the webhook is disabled."},
-            "default": {"description": "It was not received, and is sent again."},
+            "default": {"description": "Not received: the delivery is retried."},
         },
     }
     if event_type.deprecated:

@@ -114,7 +114,7 @@ class Callers:
         for scheme in self._credentials or ():
             if scheme.accepts(credential):
                 return scheme
-        raise self.refusal(request, "This is no credential of a kind that is accepted here.")
+        raise self.refusal(request, "Unsupported credential type.")
 
     def refusal(
         self, request: web.Request, cause: str, claimed: str | None = None
