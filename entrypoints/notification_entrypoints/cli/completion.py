@@ -38,6 +38,7 @@ class _Named(msgspec.Struct):
     delivery_id: str = ""
     replay_id: str = ""
     secret_id: str = ""
+    session_id: str = ""
 
 
 class _Key(msgspec.Struct):
@@ -122,6 +123,15 @@ def complete_secret_id(
     path = f"/webhooks/{ctx.params.get('webhook_id')}/signing-secrets"
     found = _ask(ctx, lambda client: _items(client, path))
     return _beginning(incomplete, ((item.secret_id, item.created_at) for item in found))
+
+
+def complete_session_id(
+    ctx: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the portal sessions of the environment that was given whose ids begin so."""
+    path = f"/environments/{ctx.params.get('environment_id')}/portal-sessions"
+    found = _ask(ctx, lambda client: _items(client, path, limit="100"))
+    return _beginning(incomplete, ((item.session_id, item.name) for item in found))
 
 
 def _beginning(incomplete: str, values: Iterable[tuple[str, str]]) -> list[CompletionItem]:

@@ -52,7 +52,7 @@ def command() -> None:
 async def list_letters(limit: int, data: Path | None, *, as_json: bool) -> None:
     """List dead letters, with the reason; --json shows their bytes too, in Base64."""
     letters: list[StoredDeadLetter] = []
-    async with open_dead_letters(os.environ, defaults_of(data)) as stored:
+    async with open_dead_letters(os.environ, defaults_of(data, os.environ)) as stored:
         async for letter in stored.all():
             letters.append(letter)
             if len(letters) == limit:
@@ -81,7 +81,7 @@ async def replay(letter_ids: tuple[UUID, ...], data: Path | None, *, every: bool
     if every is bool(letter_ids):
         raise click.UsageError("Give either the ids of dead letters or --all.")
     left = 0
-    async with open_dead_letters(os.environ, defaults_of(data)) as letters:
+    async with open_dead_letters(os.environ, defaults_of(data, os.environ)) as letters:
         async for letter_id in _chosen(letters, letter_ids):
             try:
                 event = await letters.replay(letter_id)

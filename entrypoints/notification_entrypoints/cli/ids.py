@@ -11,6 +11,7 @@ from notification_entrypoints.cli.completion import (
     complete_environment_id,
     complete_replay_id,
     complete_secret_id,
+    complete_session_id,
     complete_webhook_id,
 )
 from notification_entrypoints.cli.options import ID
@@ -51,3 +52,6 @@ replay_id_argument = click.argument("replay_id", type=ID, shell_complete=complet
 
 secret_id_argument = click.argument("secret_id", type=ID, shell_complete=complete_secret_id)
 """The signing secret that a command is about."""
+
+session_id_argument = click.argument("session_id", type=ID, shell_complete=complete_session_id)
+"""The portal session that a command is about."""

@@ -6,7 +6,8 @@ import click
 import msgspec
 
 from notification_entrypoints.cli.client import Api, api_option, ask, list_all
-from notification_entrypoints.cli.options import ID, examples
+from notification_entrypoints.cli.ids import environment_id_argument, session_id_argument
+from notification_entrypoints.cli.options import examples
 from notification_entrypoints.cli.terminal import (
     asynchronous,
     confirm,
@@ -20,8 +21,6 @@ from notification_entrypoints.cli.terminal import (
 )
 
 _SCOPES = ("read", "write")
-
-_environment_id = click.argument("environment_id", type=ID)
 
 
 class _Session(msgspec.Struct):
@@ -51,7 +50,7 @@ def command() -> None:
         "  --name anna@customer.example --expires-in 8h",
     ),
 )
-@_environment_id
+@environment_id_argument
 @click.option(
     "--scope",
     type=click.Choice(_SCOPES),
@@ -99,7 +98,7 @@ def create_session(  # noqa: PLR0913 - one parameter an option
         "portal-sessions list ENVIRONMENT_ID", "portal-sessions list ENVIRONMENT_ID --json"
     ),
 )
-@_environment_id
+@environment_id_argument
 @list_option
 @api_option
 @asynchronous
@@ -124,8 +123,8 @@ async def list_sessions(environment_id: UUID, api: Api, *, as_json: bool) -> Non
         "portal-sessions revoke ENVIRONMENT_ID SESSION_ID --yes",
     ),
 )
-@_environment_id
-@click.argument("session_id", type=ID)
+@environment_id_argument
+@session_id_argument
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 @api_option

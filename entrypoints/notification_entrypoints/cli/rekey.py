@@ -27,7 +27,7 @@ async def command(data: Path | None) -> None:
     forgotten. Servers may run meanwhile, if each has been started with both. Where it is
     interrupted, run it again.
     """
-    async with open_reencryption(os.environ, defaults_of(data)) as reencryption:
+    async with open_reencryption(os.environ, defaults_of(data, os.environ)) as reencryption:
         with _progress(await reencryption.outdated()) as tell:
             rekeyed = await reencryption.run(tell)
     if rekeyed.unreadable:

@@ -11,6 +11,7 @@ import click
 from notification_entrypoints.cli.options import (
     api_place_options,
     config_option,
+    data_option,
     environment_of,
     examples,
     ops_place_options,
@@ -85,25 +86,28 @@ def consumer(workers: int, **options: object) -> None:
 
 @click.command(
     "migrate",
-    epilog=examples("migrate", "migrate --check", "migrate --sql | psql --single-transaction"),
+    epilog=examples(
+        "migrate", "migrate --data . --check", "migrate --sql | psql --single-transaction"
+    ),
 )
 @click.option("--check", is_flag=True, help="Change nothing: fail unless the schema fits.")
 @click.option("--sql", is_flag=True, help="Change nothing: print the statements that would.")
+@data_option
 @config_option
-def migrate(*, check: bool, sql: bool, **options: object) -> None:
+def migrate(data: Path | None, *, check: bool, sql: bool, **options: object) -> None:
     """Bring the schema of the database at DB_URI up to this version; `up` does so by itself."""
-    from notification_entrypoints.cli.terminal import note  # noqa: PLC0415 - see above
+    from notification_entrypoints.cli.terminal import defaults_of  # noqa: PLC0415 - see above
     from notification_entrypoints.commands import maintenance  # noqa: PLC0415 - see above
-    from notification_entrypoints.config.report import unknown_variables  # noqa: PLC0415 - see above
+    from notification_entrypoints.config.settings import load_settings  # noqa: PLC0415 - see above
 
     if check and sql:
         raise click.UsageError("Either --check or --sql: each only looks.")
     environ = environment_of(os.environ, options)
-    note(unknown_variables(environ))
+    settings = load_settings(environ, defaults_of(data, environ))
     if sql:
-        click.echo(maintenance.migration_sql(environ), nl=False)
+        click.echo(maintenance.migration_sql(settings), nl=False)
     elif check:
-        maintenance.check_schema(environ)
+        maintenance.check_schema(settings)
         click.echo("The schema fits this version.")
     else:
-        click.echo(maintenance.migrate(environ))
+        click.echo(maintenance.migrate(settings))

@@ -19,10 +19,12 @@ import msgspec
 from attrs import frozen
 from rich.console import Console
 
+from notification_core.errors import InvalidSettings
 from notification_entrypoints.cli.tables import Row, Rows, Style, object_lines, printable
 from notification_entrypoints.commands.exit_codes import CommandFailed
-from notification_entrypoints.config.databases import existing_up_defaults
+from notification_entrypoints.config.databases import embedded_database, existing_up_defaults
 from notification_entrypoints.config.report import UnknownVariable, unknown_variables
+from notification_entrypoints.config.variables import is_secret_set
 
 _CHOSEN = "notification_entrypoints.output"
 
@@ -223,7 +225,21 @@ def asynchronous(
     return call
 
 
-def defaults_of(data: Path | None) -> Mapping[str, str]:
-    """Return what stands for variables that are not set, and tell of those without effect."""
-    note(unknown_variables(os.environ))
-    return existing_up_defaults(data, os.environ) if data else {}
+def defaults_of(data: Path | None, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return what stands for variables that are not set, and note those without effect.
+
+    ``data`` is the folder of ``up --data``. Raises :class:`InvalidSettings` if there is no database
+    in it, and if it is not given while the variables do not name a database either.
+    """
+    note(unknown_variables(environ))
+    if data is None and not is_secret_set(environ, "DB_ENCRYPTION_SECRET"):
+        raise InvalidSettings(
+            "Which database? Name the folder of `up` by --data (`--data .` for the current one), "
+            "or set DB_URI and DB_ENCRYPTION_SECRET."
+        )
+    if data is None:
+        return {}
+    database = embedded_database(data, environ)
+    if database and not database.exists():
+        raise InvalidSettings(f"There is no database at {database}: `up` has not run there.")
+    return existing_up_defaults(data, environ)

@@ -24,15 +24,14 @@ from notification_core.model.event import Source
 from notification_core.version import VERSION
 from notification_entrypoints.bootstrap import storage
 from notification_entrypoints.bootstrap.application import data_validation
-from notification_entrypoints.config.settings import load_settings
+from notification_entrypoints.config.settings import Settings, load_settings
 from notification_entrypoints.observability.metrics import Metrics
 
 _NO_DEFAULTS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-def migrate(environ: Mapping[str, str]) -> str:
+def migrate(settings: Settings) -> str:
     """Bring the schema up to this version, and return what was done; others that do so wait."""
-    settings = load_settings(environ)
     former = asyncio.run(storage.migrate(settings))
     place = storage.place_of(settings)
     if former is None:
@@ -43,14 +42,14 @@ def migrate(environ: Mapping[str, str]) -> str:
     return f"Nothing to do: the schema at {place} is version {former}{newer}."
 
 
-def check_schema(environ: Mapping[str, str]) -> None:
+def check_schema(settings: Settings) -> None:
     """Raise :class:`IncompatibleSchema` unless this version can work on the schema."""
-    asyncio.run(storage.check_schema(load_settings(environ)))
+    asyncio.run(storage.check_schema(settings))
 
 
-def migration_sql(environ: Mapping[str, str]) -> str:
+def migration_sql(settings: Settings) -> str:
     """Return the statements that would bring the schema up to this version."""
-    return asyncio.run(storage.migration_sql(load_settings(environ)))
+    return asyncio.run(storage.migration_sql(settings))
 
 
 @asynccontextmanager

@@ -82,7 +82,7 @@ def test_the_environment_of_the_variable_is_offered_without_an_api() -> None:
     assert completed(line, url, NOTIFICATION_ENVIRONMENT=ENVIRONMENT) == [ENVIRONMENT]
 
 
-def test_deliveries_replays_and_signing_secrets_are_offered(api: FakeApi) -> None:
+def test_what_belongs_to_a_webhook_or_an_environment_is_offered(api: FakeApi) -> None:
     api.responds("GET", f"/environments/{ENVIRONMENT}/webhooks", (200, WEBHOOKS))
     of_webhook = f"/webhooks/{WEBHOOK}"
     api.responds(
@@ -91,10 +91,13 @@ def test_deliveries_replays_and_signing_secrets_are_offered(api: FakeApi) -> Non
     api.responds("GET", f"/webhooks/{OTHER}/deliveries", (200, [{"delivery_id": "04e"}]))
     api.responds("GET", f"{of_webhook}/replays", (200, [{"replay_id": "05f"}]))
     api.responds("GET", f"{of_webhook}/signing-secrets", (200, [{"secret_id": "06a"}]))
+    sessions = [{"session_id": "07a", "name": "Anna"}]
+    api.responds("GET", f"/environments/{ENVIRONMENT}/portal-sessions", (200, sessions))
     chosen = {"NOTIFICATION_ENVIRONMENT": ENVIRONMENT}
     assert completed("deliveries show 0", api.url, **chosen) == ["03d", "04e"]
     assert completed(f"replays show {WEBHOOK} 0", api.url, **chosen) == ["05f"]
     assert completed(f"webhooks signing-secrets revoke {WEBHOOK} 0", api.url, **chosen) == ["06a"]
+    assert completed(f"portal-sessions revoke {ENVIRONMENT} 0", api.url) == ["07a"]
 
 
 def test_the_variable_stands_for_the_option(

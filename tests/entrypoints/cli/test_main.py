@@ -8,13 +8,14 @@ from pathlib import Path
 import click
 import pytest
 
-import notification_entrypoints.commands.maintenance
 import notification_entrypoints.commands.up
 from notification_core.errors import InvalidSettings
 from notification_entrypoints.cli.main import main, program
 from notification_entrypoints.cli.options import environment_of
 from notification_entrypoints.commands import api, consumer
 from notification_entrypoints.commands.exit_codes import Exit
+from notification_entrypoints.config.databases import FILE_NAME
+from notification_entrypoints.config.settings import variables
 from tests.support.output import Output
 
 ELSEWHERE = {
@@ -108,19 +109,30 @@ def test_how_many_are_to_serve_is_bounded(count: str, capsys: pytest.CaptureFixt
     assert "--workers" in capsys.readouterr().err
 
 
-def test_migrate_is_given_the_environment_and_says_what_it_did(
-    monkeypatch: pytest.MonkeyPatch, capsys: Output
+def test_migrate_says_what_it_did_in_a_folder_of_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Output
 ) -> None:
-    calls: list[object] = []
+    monkeypatch.setenv("DB_URI", f"sqlite:///{tmp_path / FILE_NAME}")
+    monkeypatch.setenv("DB_ENCRYPTION_SECRET", "s" * 32)
+    assert main(["migrate"]) == Exit.OK
+    assert capsys.readouterr().out.startswith("Created the schema")
+    monkeypatch.delenv("DB_URI")
+    assert main(["migrate", "--data", str(tmp_path)]) == Exit.OK
+    assert capsys.readouterr().out.startswith("Nothing to do")
 
-    def migrate(environ: object) -> str:
-        calls.append(environ)
-        return "Created."
 
-    monkeypatch.setattr(notification_entrypoints.commands.maintenance, "migrate", migrate)
-    assert main(["migrate"]) == 0
-    assert capsys.readouterr().out == "Created.\n"
-    assert calls == [os.environ]
+@pytest.mark.parametrize("command", ["migrate", "rekey", "dead-letters list"])
+def test_without_a_database_a_command_names_the_option_and_the_variables(
+    command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Output
+) -> None:
+    for name in variables():
+        monkeypatch.delenv(name, raising=False)
+    assert main(command.split()) == Exit.SETTINGS
+    said = capsys.readouterr().err
+    assert "--data" in said
+    assert "DB_ENCRYPTION_SECRET" in said
+    assert main([*command.split(), "--data", str(tmp_path)]) == Exit.SETTINGS
+    assert "There is no database" in capsys.readouterr().err
 
 
 def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
