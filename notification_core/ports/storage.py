@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.audit import AuditLog
 from notification_core.ports.backlog import Backlog
+from notification_core.ports.changes import EnvironmentChanges
 from notification_core.ports.console_sessions import ConsoleSessionStore
 from notification_core.ports.dead_letters import DeadLetters
 from notification_core.ports.deliveries import DeliveryStore, IngestTransaction
@@ -124,6 +125,11 @@ class Storage(Protocol):
     @abstractmethod
     def statistics(self) -> StatisticsStore:
         """What was counted of webhooks."""
+
+    @property
+    @abstractmethod
+    def changes(self) -> EnvironmentChanges:
+        """Whether something has happened in an environment."""
 
     @property
     @abstractmethod

@@ -15,6 +15,7 @@ import uuid
 from argparse import ArgumentParser
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 from itertools import product
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Any, Final
 import aiohttp
 from playwright.async_api import Browser, Page, Request, Response, async_playwright
 
+from tests.browser import stories
 from tests.support.ports import free_ports
 from tests.support.services import START_SECONDS, responding, running, until_ok
 
@@ -47,7 +49,7 @@ async def main() -> int:
         sys.exit("There is no Chromium here: apt-get install chromium")
     axe = _axe()
     faults: list[str] = []
-    async with _console() as (url, paths), async_playwright() as playwright:
+    async with _console() as (url, paths, call), async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
         )
@@ -56,6 +58,7 @@ async def main() -> int:
             with_script = "with" if script else "without"
             print(f"{len(paths)} pages, {scheme}, {with_script} JavaScript: {len(found)} faults")
             faults += found
+        faults += await stories.run(browser, url, paths["overview"], call)
         if pictures is not None:
             await _draw(browser, url, paths, pictures)
         await browser.close()
@@ -140,8 +143,8 @@ async def _draw(browser: Browser, url: str, paths: Paths, folder: Path) -> None:
 
 
 @asynccontextmanager
-async def _console() -> AsyncIterator[tuple[str, Paths]]:
-    """Run a server with something to see; gives its origin and the paths of its pages."""
+async def _console() -> AsyncIterator[tuple[str, Paths, stories.Call]]:
+    """Run a server with something to see; gives its origin, the paths of its pages and its API."""
     api, ops, receiver = free_ports(3)
     variables = {"API_SERVER_PORT": str(api), "OPS_SERVER_PORT": str(ops), "TZ": "UTC"}
     variables["WEBHOOKS_RETRY_INTERVAL"] = "1s"
@@ -154,17 +157,20 @@ async def _console() -> AsyncIterator[tuple[str, Paths]]:
         ):
             url = f"http://127.0.0.1:{api}"
             await until_ok(client, f"http://127.0.0.1:{ops}/readyz")
-            yield url, await _fill(client, f"{url}/api", f"http://127.0.0.1:{receiver}")
+            call = partial(_call, client, f"{url}/api")
+            yield url, await _fill(call, f"http://127.0.0.1:{receiver}"), call
 
 
-async def _fill(client: aiohttp.ClientSession, api: str, receiver: str) -> Paths:
+async def _call(
+    client: aiohttp.ClientSession, api: str, method: str, path: str, body: object = None
+) -> Any:
+    async with client.request(method, f"{api}{path}", json=body) as response:
+        response.raise_for_status()
+        return await response.json()
+
+
+async def _fill(call: stories.Call, receiver: str) -> Paths:
     """Create webhooks, publish events, and wait until some have arrived and some have failed."""
-
-    async def call(method: str, path: str, body: object = None) -> Any:
-        async with client.request(method, f"{api}{path}", json=body) as response:
-            response.raise_for_status()
-            return await response.json()
-
     environment_id = uuid.uuid4()
     environment = f"/environments/{environment_id}"
     types = await call("GET", "/webhooks/events")

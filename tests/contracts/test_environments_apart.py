@@ -98,6 +98,12 @@ async def _begin(harness: Harness, _: Furnished) -> object:
     return erasure.environment_id == harness.environment_id
 
 
+async def _changed_mark(harness: Harness, _: Furnished) -> object:
+    since = harness.clock.now() - timedelta(days=1)
+    nobodys = await harness.storage.changes.mark(harness.ids(), since)
+    return await harness.storage.changes.mark(harness.other_environment_id, since) != nobodys
+
+
 async def _disable_failing(harness: Harness, mine: Furnished) -> object:
     await harness.clock.advance(timedelta(days=6).total_seconds())
     now = harness.clock.now()
@@ -111,6 +117,7 @@ QUESTIONS: Mapping[tuple[str, str], Question] = {
         harness.other_environment_id, 9
     ),
     ("IngestTransaction", "subscriptions"): _subscriptions,
+    ("EnvironmentChanges", "mark"): _changed_mark,
     ("ErasureStore", "begin"): _begin,
     ("ErasureStore", "get"): lambda harness, _: harness.storage.erasures.get(
         harness.other_environment_id

@@ -9,6 +9,7 @@ from attrs import field, frozen
 from notification_adapters.memory.api_keys import MemoryApiKeyStore
 from notification_adapters.memory.audit import MemoryAuditLog
 from notification_adapters.memory.backlog import MemoryBacklog
+from notification_adapters.memory.changes import MemoryEnvironmentChanges
 from notification_adapters.memory.console_sessions import MemoryConsoleSessionStore
 from notification_adapters.memory.dead_letters import MemoryDeadLetters
 from notification_adapters.memory.deliveries import MemoryDeliveryStore
@@ -59,6 +60,7 @@ class MemoryStorage(Storage):
     dead_letters: MemoryDeadLetters
     retention: MemoryRetention
     statistics: MemoryStatisticsStore
+    changes: MemoryEnvironmentChanges
     outbox: MemoryOutbox
     encrypted_columns: MemoryEncryptedColumns
     worker_lock: MemoryWorkerLock
@@ -133,6 +135,7 @@ def memory_storage(
         dead_letters=MemoryDeadLetters(state),
         retention=MemoryRetention(state),
         statistics=MemoryStatisticsStore(state),
+        changes=MemoryEnvironmentChanges(state),
         outbox=MemoryOutbox(state, clock),
         encrypted_columns=MemoryEncryptedColumns(),
         worker_lock=MemoryWorkerLock(state, holder),

@@ -12,6 +12,7 @@ from notification_adapters.sql.host_transactions import CommitHooks, HostConnect
 from notification_adapters.sql.migrations import schema
 from notification_adapters.sql.stores.api_keys import SqlApiKeyStore
 from notification_adapters.sql.stores.backlog import SqlBacklog
+from notification_adapters.sql.stores.changes import SqlEnvironmentChanges
 from notification_adapters.sql.stores.console_sessions import SqlConsoleSessionStore
 from notification_adapters.sql.stores.dead_letters import SqlDeadLetters
 from notification_adapters.sql.stores.deliveries import SqlDeliveryStore
@@ -64,6 +65,7 @@ class SqlStorage(Storage):
     dead_letters: SqlDeadLetters
     retention: SqlRetention
     statistics: SqlStatisticsStore
+    changes: SqlEnvironmentChanges
     outbox: SqlOutbox
     encrypted_columns: SqlEncryptedColumns
     worker_lock: WorkerLock
@@ -133,9 +135,8 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
 ) -> AsyncGenerator[SqlStorage]:
     """Give the stores of a database that has been checked; lock and waking end with them.
 
-    With ``topics`` the outbox is filled: somebody is to send what is in it. With an
-    ``operational_environment`` operational events are kept for its webhooks. ``deliveries`` makes
-    the engine's own store.
+    With ``topics`` the outbox is filled for a sender; with an ``operational_environment``
+    operational events are kept for its webhooks. ``deliveries`` makes the engine's own store.
     """
     commits, statistics = CommitHooks(), StatisticsRows(database)
     outbox = OutboxRows(topics, operational_environment, ids)
@@ -161,6 +162,7 @@ async def open_stores(  # noqa: PLR0913, PLR0917 - what a storage is made of
             dead_letters=SqlDeadLetters(database),
             retention=SqlRetention(database),
             statistics=SqlStatisticsStore(database),
+            changes=SqlEnvironmentChanges(database),
             outbox=SqlOutbox(database),
             encrypted_columns=SqlEncryptedColumns(database, cipher),
             worker_lock=worker_lock,

@@ -50,6 +50,7 @@ _GIVEN_ID = istr(REQUEST_ID)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
 
 _ANY = "*"
+_STREAM = "text/event-stream"
 _FETCH_SITE, _FORWARDED_PROTO = istr("Sec-Fetch-Site"), istr("X-Forwarded-Proto")
 _CONTENT_TYPE_OPTIONS = istr("X-Content-Type-Options")
 _SAFE = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
@@ -208,7 +209,10 @@ def edge(application: Application, origin_policy: OriginPolicy) -> Middleware:
         route = resource.canonical if resource else _NO_ROUTE
         # Whoever makes up methods makes no more series of them.
         method = request.method if request.method in hdrs.METH_ALL else _NO_METHOD
-        metrics.api_request_finished(method, route, response.status, monotonic() - started)
+        # A stream lasts for as long as a page is open: that says nothing of how fast this is.
+        is_stream = response.content_type == _STREAM
+        seconds = 0.0 if is_stream else monotonic() - started
+        metrics.api_request_finished(method, route, response.status, seconds)
         return response
 
     return handle

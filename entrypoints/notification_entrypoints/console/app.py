@@ -16,6 +16,7 @@ from notification_entrypoints.console.keys import APPLICATION, MEMORY, OPERATION
 from notification_entrypoints.console.pages import (
     api_keys,
     audit,
+    changes,
     deliveries,
     environments,
     events,
@@ -29,6 +30,7 @@ from notification_entrypoints.console.pages import (
     webhooks,
 )
 from notification_entrypoints.console.rendering import templates
+from notification_entrypoints.console.streams import STREAMS, StreamRules, Streams
 
 PREFIX = "/console"
 
@@ -46,9 +48,11 @@ PAGES = (
     keys,
     audit,
     api_keys,
+    changes,
 )
 """The groups of pages, each with its ``routes``."""
 
+_STREAM_RULES: Final = StreamRules()
 _SAFE: Final = {hdrs.METH_GET, hdrs.METH_HEAD}
 _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
@@ -61,8 +65,13 @@ _CONTENT_POLICY: Final = (
 )
 
 
-def add_console(api: web.Application, application: Application) -> None:
-    """Serve the console below ``/console/`` of the API that it shows."""
+def add_console(
+    api: web.Application, application: Application, rules: StreamRules = _STREAM_RULES
+) -> None:
+    """Serve the console below ``/console/`` of the API that it shows.
+
+    ``rules`` are those of the streams that tell pages of changes.
+    """
     console = web.Application(middlewares=[_check])
     console[APPLICATION] = application
     console[OPERATIONS] = api[ENDPOINTS]
@@ -70,6 +79,7 @@ def add_console(api: web.Application, application: Application) -> None:
     console[MEMORY] = next(iter(api[ENDPOINTS].values())).memory
     console[theme.THEME] = shown = theme.Theme.of(application.settings)
     console[TEMPLATES] = templates(shown)
+    console[STREAMS] = Streams(application, rules)
     console[ERROR_PAGE] = error_page
     console.on_response_prepare.append(_set_headers)
     for pages in (static_files, theme, *PAGES):

@@ -100,6 +100,7 @@ class Console:
     session: aiohttp.ClientSession
     url: str
     stage: Backstage
+    deadline: ShutdownDeadline
 
     async def get(self, path: str, **options: Any) -> Shown:
         """Look at a page below ``/console``."""
@@ -138,12 +139,15 @@ class Console:
 
 
 @asynccontextmanager
-async def console_of(stage: Backstage, application: Application) -> AsyncIterator[Console]:
+async def console_of(
+    stage: Backstage, application: Application, **options: Any
+) -> AsyncIterator[Console]:
     """Serve the API of an application with its console; give what looks at it."""
-    app = api_app(application, api_callers(application))
-    add_console(app, application)
     deadline = ShutdownDeadline(SystemClock(), timedelta(seconds=1))
-    runner = ApiRunner(app, evolve(application, deadline=deadline))
+    application = evolve(application, deadline=deadline)
+    app = api_app(application, api_callers(application))
+    add_console(app, application, **options)
+    runner = ApiRunner(app, application)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -152,7 +156,7 @@ async def console_of(stage: Backstage, application: Application) -> AsyncIterato
         # As browsers do on loopback: it keeps cookies there, and those that are for TLS alone.
         jar = aiohttp.CookieJar(unsafe=True, treat_as_secure_origin=URL(url))
         async with aiohttp.ClientSession(cookie_jar=jar) as session:
-            yield Console(session, url, stage)
+            yield Console(session, url, stage, deadline)
     finally:
         await runner.cleanup()
 

@@ -41,7 +41,7 @@ READ: Final = {
     f"GET {_OF}{path}"
     for path in (
         *("", "/events", "/events/{event_id}", "/deliveries/{delivery_id}", "/publish", "/keys"),
-        *("/webhooks", "/webhooks/new"),
+        *("/changes", "/webhooks", "/webhooks/new"),
     )
 } | {f"GET {_WEBHOOK}{path}" for path in ("", "/edit", "/replays", "/verification")}
 

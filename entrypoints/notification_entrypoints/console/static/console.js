@@ -26,14 +26,99 @@ function tell(root) {
 addEventListener("DOMContentLoaded", () => {
   document.documentElement.classList.add("with-js");
   tell(document);
-  setInterval(() => tell(document), 1000);
+  keepLive();
+  setInterval(() => {
+    tell(document);
+    keepLive();
+  }, 1000);
 });
-document.addEventListener("htmx:afterSettle", (event) => tell(event.target));
-// What cannot be fetched is told, and the page stays as it was.
-for (const failure of ["htmx:sendError", "htmx:responseError"]) {
-  document.addEventListener(failure, () => document.body.classList.add("is-offline"));
+
+// Live parts: a stream says that something has changed, and the part is asked for again, at most
+// every so many seconds. Without a stream it is asked for that often. A page that nobody sees
+// needs none: a browser has few connections to a server.
+const LOST = "The connection to the server is lost; what is shown may be old.";
+const RETRY = 60000;
+const live = { stream: null, asked: Date.now(), nextStream: 0, timer: 0, patience: 0, open: new Map() };
+
+const livePart = () => document.querySelector("[data-live]");
+
+function tellConnection(text) {
+  clearTimeout(live.patience);
+  const place = document.getElementById("connection");
+  if (place.textContent !== text) place.textContent = text;
 }
-document.addEventListener("htmx:afterOnLoad", () => document.body.classList.remove("is-offline"));
+
+function refresh() {
+  clearTimeout(live.timer);
+  const part = livePart();
+  if (!part || document.hidden) return;
+  const wait = live.asked + part.dataset.live * 1000 - Date.now();
+  if (wait > 0) {
+    live.timer = setTimeout(refresh, wait);
+    return;
+  }
+  live.asked = Date.now();
+  globalThis.htmx?.trigger(part, "refresh");
+}
+
+function closeStream() {
+  live.stream?.close();
+  live.stream = null;
+}
+
+function openStream(url) {
+  const stream = (live.stream = new EventSource(url));
+  stream.addEventListener("open", () => tellConnection(""));
+  stream.addEventListener("changed", refresh);
+  stream.addEventListener("ended", () => location.reload());
+  stream.addEventListener("error", () => {
+    if (stream.readyState === EventSource.CLOSED) {
+      // It was refused: there are too many. The part is asked for without one, as if by a clock.
+      closeStream();
+      live.nextStream = Date.now() + RETRY;
+    } else {
+      clearTimeout(live.patience);
+      live.patience = setTimeout(() => tellConnection(LOST), 3000);
+    }
+  });
+}
+
+function keepLive() {
+  const part = livePart();
+  if (!part || document.hidden) closeStream();
+  else if (!live.stream && Date.now() >= live.nextStream) openStream(part.dataset.changes);
+  else if (!live.stream) refresh();
+}
+
+document.addEventListener("visibilitychange", keepLive);
+addEventListener("pagehide", closeStream);
+for (const failure of ["htmx:sendError", "htmx:responseError"]) {
+  document.addEventListener(failure, () => tellConnection(LOST));
+}
+document.addEventListener("htmx:afterOnLoad", () => tellConnection(""));
+
+// What is unfolded and what has the focus stays so when a part is replaced.
+function folds() {
+  const seen = {};
+  return [...document.querySelectorAll("main details")].map((fold) => {
+    const text = fold.querySelector("summary").textContent.trim();
+    seen[text] = (seen[text] ?? 0) + 1;
+    return [`${text} ${seen[text]}`, fold];
+  });
+}
+
+document.addEventListener("htmx:beforeSwap", () => {
+  live.open = new Map(folds().map(([name, fold]) => [name, fold.open]));
+  live.focus = document.activeElement?.getAttribute("href");
+});
+document.addEventListener("htmx:afterSettle", (event) => {
+  for (const [name, fold] of folds()) if (live.open.has(name)) fold.open = live.open.get(name);
+  if (live.focus && document.activeElement === document.body) {
+    document.querySelector(`main a[href="${CSS.escape(live.focus)}"]`)?.focus();
+  }
+  tell(event.target);
+  keepLive();
+});
 
 document.addEventListener("click", async (event) => {
   const copy = event.target.closest("[data-copy]");
