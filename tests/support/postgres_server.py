@@ -254,16 +254,18 @@ def end(process: subprocess.Popen[bytes], *, at_once: bool = True) -> None:
 
 
 @contextmanager
-def pgbouncer(server: PostgresServer, program: Path) -> Iterator[int]:
+def pgbouncer(server: PostgresServer, program: Path, sockets: Path | None = None) -> Iterator[int]:
     """Start a pooler in transaction mode before a server; gives its port.
 
+    A folder gets its socket too.
     It has fewer connections than its clients, so that each transaction may meet another one.
     """
     folder, (port,), parts = _new_folder(), free_ports(1), urlsplit(server.uri)
     config = folder / "pgbouncer.ini"
     config.write_text(
         f"[databases]\n* = host={parts.hostname} port={parts.port} user={parts.username}\n"
-        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n"
+        f"unix_socket_dir = {sockets or ''}\n"
         "auth_type = any\npool_mode = transaction\ndefault_pool_size = 4\n"
         "server_idle_timeout = 1\nserver_check_delay = 0\n"
     )

@@ -1,5 +1,6 @@
 """``notification-management up``: API, dispatcher and ops server in one process."""
 
+import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -111,8 +112,14 @@ def _announcement(served: Served) -> str:
     if served.access:
         lines.append(f"  Auth  {served.access}")
     environment = uuid5(NAMESPACE_URL, served.place)
-    lines += ["Next:", f"  notification-management listen{option} --environment {environment}"]
+    lines += ["Next:", f"  {_program()} listen{option} --environment {environment}"]
     if not served.dispatching:
         lines.append("Warning: another process dispatches from this database; this one does not.")
     lines.append("")
     return "\n".join(lines)
+
+
+def _program() -> str:
+    """Return what calls this program: its name, or the path that was typed if it is not on PATH."""
+    name, called = "notification-management", sys.argv[0]
+    return called if called.endswith(f"/{name}") and not shutil.which(name) else name

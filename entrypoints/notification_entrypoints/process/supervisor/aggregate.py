@@ -216,7 +216,7 @@ class WorkerPoolStatus(StatusSource):
             reports += await _reports([unasked.pop(0)], path)
         reports += await _reports(unasked, STATUS_WITHOUT_WEBHOOKS)
         if not reports:
-            raise StorageUnavailable("No worker answers: see /readyz.")
+            raise StorageUnavailable("No worker responds; they may still be starting. See /readyz.")
         # All look at one storage, but each has done something else.
         oldest = [report["oldest_due_seconds"] for report in reports]
         last_minutes = [report["last_minute"] for report in reports]
