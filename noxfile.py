@@ -43,6 +43,7 @@ LOCKS = {
     "console": ("--group=console",),
     "deploy": ("--group=deploy",),
     "clients": ("pyproject.toml", "--extra=service", "--group=clients"),
+    "receivers": ("--group=receivers",),
 }
 # What uv calls the platforms that there is a file for. Of Intel Macs and of Linux with musl there
 # is none: cryptography has no wheel for the first, aiokafka none for the second.
@@ -182,11 +183,12 @@ def clients(session: nox.Session) -> None:
 
 @nox.session
 def receivers(session: nox.Session) -> None:
-    """Have the published libraries of other languages verify live deliveries; ``-- node go``.
+    """Run the examples of docs/receivers, and published libraries, on deliveries; ``-- node go``.
 
-    It needs Node, Go, Rust and Java with Maven, and their registries.
+    Languages that are not installed are skipped: Node, Go, Rust, Java with Maven, Ruby with Puma
+    and PHP. Their packages come from their registries.
     """
-    _install_as_a_user_would(session, "tests")
+    _install_as_a_user_would(session, "tests", "receivers")
     session.run("python", "-m", "tests.receivers", *session.posargs)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the core, whose docstrings are shown
 
 project = "Notification Management"
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
-myst_enable_extensions = ["deflist"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_design"]
+myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"

@@ -21,6 +21,7 @@ from log_events_page import log_events_page
 from metrics_page import metrics_page
 from schema_tables import table
 from settings_page import settings_page
+from signing_vectors import published_vectors, vectors_page
 from webhook_request_page import event_catalogue_page, webhook_request_page
 
 from notification_adapters.sql.migrations.upgrading import as_text
@@ -96,7 +97,11 @@ def _document() -> Mapping[str, Any]:
 
 def _document_as_json() -> str:
     """Return the API's document as the API reads it."""
-    return msgspec.json.format(msgspec.json.encode(_document()), indent=1).decode() + "\n"
+    return _as_json(_document())
+
+
+def _as_json(value: Mapping[str, Any]) -> str:
+    return msgspec.json.format(msgspec.json.encode(value), indent=1).decode() + "\n"
 
 
 def _page(parts: Sequence[str]) -> str:
@@ -116,6 +121,8 @@ WRITTEN: Mapping[Path, Callable[[], str]] = {
     REFERENCE / "ports.md": ports_page,
     REFERENCE / "schemas.md": lambda: _page(schemas_page(_document())),
     REFERENCE / "settings.md": lambda: _page(settings_page()),
+    REFERENCE / "signing-vectors.json": lambda: _as_json(published_vectors()),
+    REFERENCE / "signing-vectors.md": lambda: _page(vectors_page()),
     REFERENCE / "webhook-request.md": lambda: _page(webhook_request_page()),
     API / "openapi.json": _document_as_json,
     MIGRATIONS / "new.postgresql.sql": lambda: _statements("postgresql"),

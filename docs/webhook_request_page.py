@@ -123,11 +123,19 @@ def webhook_request_page() -> Sequence[str]:
                     "`v1a,` and base64",
                     "each verification key of the environment, up to three",
                 ),
+                (
+                    "Standard Webhooks `v1`, HMAC-SHA256",
+                    "`webhook-signature`",
+                    "`webhook-id`, `.`, timestamp, `.`, body",
+                    "`v1,` and base64",
+                    "each signing secret of the webhook, up to two, if it has any",
+                ),
             ],
         ),
         (
             "One valid signature is enough. Reject a timestamp that is more than five minutes from "
-            "your clock. [How to verify](../how-to/verify.md) has the code in several languages."
+            "your clock. [How to verify](../how-to/verify.md) has the code in many languages, "
+            "[test vectors](signing-vectors.md) are for whoever writes more."
         ),
         "## Your response",
         (

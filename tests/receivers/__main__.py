@@ -1,132 +1,80 @@
-"""Deliver through a rotation of secrets, and have each language's published library verify that.
+"""``python -m tests.receivers``: the examples of docs/receivers, and published libraries, verify.
 
-Each is built below ``build/receivers`` from its registry, locked as the folders here say, and given
-every request with every secret: it has to agree with what was live, and to refuse another body.
+Each example is built from its files, served, and tried by :mod:`tests.receivers.scenario`; then
+the libraries are (:mod:`tests.receivers.libraries`). Names choose; what is not installed is skipped
+and says so. Ends with the number of those that fail.
 """
 
 import asyncio
-import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from uuid import uuid4
 
-from attrs import frozen
+from attrs import evolve
+
+# Where the vectors are made, as docs/generate.py finds them.
+sys.path.insert(0, str(Path(__file__).parents[2] / "docs"))
 
 from tests.faults.stage import Api, running
-from tests.support.receivers import ReceivedRequest, Receiver
+from tests.receivers import libraries
+from tests.receivers.examples import EXAMPLES, Example
+from tests.receivers.scenario import KeyServer, Trial
 
-HERE = Path(__file__).parent
-BUILD = HERE.parents[1] / "build" / "receivers"
-
-
-@frozen
-class Library:
-    """A language's library: how its receiver is built, and called with what it is to verify."""
-
-    build: Sequence[Sequence[str]]
-    call: Sequence[str]
+_AT_ONCE = 4
 
 
-LIBRARIES: Mapping[str, Library] = {
-    "node": Library([["npm", "ci", "--silent"]], ["node", "verify.mjs"]),
-    "go": Library([["go", "build", "-o", "verify", "."]], ["./verify"]),
-    "rust": Library([["cargo", "build", "--quiet", "--locked"]], ["target/debug/verify"]),
-    "java": Library(
-        [
-            [
-                "mvn",
-                "--quiet",
-                "--batch-mode",
-                "dependency:copy-dependencies",
-                "-DoutputDirectory=libs",
-            ],
-            ["javac", "-cp", "libs/*", "Verify.java"],
-        ],
-        ["java", "-cp", "libs/*:.", "Verify"],
-    ),
-}
+async def try_examples(names: Sequence[str]) -> int:
+    """Build, run and try these examples; return how many fail."""
+    chosen = [EXAMPLES[name] for name in names]
+    failures: dict[str, str | None] = {}
+    for project in {example.project.name: example.project for example in chosen}.values():
+        failures[project.name] = None if project.missing() else await project.make()
+    with TemporaryDirectory() as folder:
+        async with running(Path(folder)) as (_, api):
+            key_server = KeyServer(api)
+            async with key_server.listening():
+                gate = asyncio.Semaphore(_AT_ONCE)
+                trials = [_try(each, failures, api, key_server, gate) for each in chosen]
+                return sum(await asyncio.gather(*trials))
 
 
-@frozen
-class Sample:
-    """A request as it arrived, and the secrets that were live when it was signed."""
-
-    request: ReceivedRequest
-    live: frozenset[str]
-
-
-async def run(folder: Path, *command: str, stdin: bytes = b"") -> tuple[int, str]:
-    """Run a command in a folder; return its exit code and what it said."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=folder,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    said, _ = await process.communicate(stdin)
-    return process.returncode or 0, said.decode(errors="replace").strip()
-
-
-async def delivered(api: Api, receiver: Receiver) -> tuple[Sequence[str], Sequence[Sample]]:
-    """Deliver without a secret, with one, with two, and with one of them revoked."""
-    webhook_id = await api.subscribe(receiver.url)
-    path, secrets, live = f"webhooks/{webhook_id}/signing-secrets", list[str](), set[str]()
-    samples = []
-    for number in range(3):
-        if number:
-            secrets.append(str((await api.call("POST", path, {}))["secret"]))
-            live.add(secrets[-1])
-        await api.publish(f"event-{number}")
-        requests = await receiver.wait_for(number + 1)
-        samples.append(Sample(requests[-1], frozenset(live)))
-    return secrets, samples
-
-
-async def disagreements(
-    name: str, secrets: Sequence[str], samples: Sequence[Sample]
-) -> Sequence[str]:
-    """Return where a library does not verify what it should, or verifies what it should not."""
-    wrong = []
-    for sample in samples:
-        fields = ("webhook-id", "webhook-timestamp", "webhook-signature")
-        headers = [sample.request.headers[field] for field in fields]
-        body = sample.request.body
-        for secret in secrets:
-            for content, expected in ((body, secret in sample.live), (body + b" ", False)):
-                command = (*LIBRARIES[name].call, secret, *headers)
-                code, said = await run(BUILD / name, *command, stdin=content)
-                if (code == 0) != expected:
-                    wrong.append(f"{headers[0]}: expected {expected}, exit code {code}: {said}")
-    return wrong
+async def _try(
+    example: Example,
+    failures: dict[str, str | None],
+    api: Api,
+    key_server: KeyServer,
+    gate: asyncio.Semaphore,
+) -> bool:
+    """Try an example and print what was found; return whether it fails."""
+    missing, failure = example.project.missing(), failures[example.project.name]
+    if missing:
+        print(f"skipped  {example.name}: {missing}")
+        return False
+    trial = Trial(example, evolve(api, environment=str(uuid4())), key_server)
+    if failure:
+        trial.problems.append(failure)
+    else:
+        try:
+            async with gate:
+                await trial.run()
+        except AssertionError as error:
+            trial.problems.append(str(error))
+    problems = trial.problems
+    print(f"{'FAILED' if problems else 'ok':7}  {example.name}: {trial.requests} requests")
+    for problem in problems:
+        print(f"         {problem}")
+    return bool(problems)
 
 
 async def main(names: Sequence[str]) -> int:
-    """Try the libraries of these languages; return how many of them disagree or are missing."""
-    bad = 0
-    with TemporaryDirectory() as folder:
-        async with Receiver() as receiver, running(Path(folder)) as (_, api):
-            secrets, samples = await delivered(api, receiver)
-    for name in names:
-        shutil.copytree(HERE / name, BUILD / name, dirs_exist_ok=True)
-        said, wrong = "", list[str]()
-        for command in LIBRARIES[name].build:
-            if shutil.which(command[0]) is None:
-                said = f"{command[0]} is not installed"
-                break
-            code, said = await run(BUILD / name, *command)
-            if code:
-                break
-            said = ""
-        if not said:
-            wrong = [*await disagreements(name, secrets, samples)]
-        bad += bool(said or wrong)
-        verdict = said or f"{len(wrong)} disagreements" if said or wrong else "agrees"
-        sys.stdout.write(f"{name:5} {verdict}\n")
-        sys.stdout.writelines(f"      {line}\n" for line in wrong)
-    return bad
+    """Try what these names choose, by default everything."""
+    examples = [name for name in EXAMPLES if name in names or not names]
+    published = [name for name in libraries.LIBRARIES if name in names or not names]
+    bad = await try_examples(examples) if examples else 0
+    return bad + (await libraries.main(published) if published else 0)
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(sys.argv[1:] or [*LIBRARIES])))
+    sys.exit(asyncio.run(main(sys.argv[1:])))

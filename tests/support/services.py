@@ -22,12 +22,18 @@ START_SECONDS = 30.0
 
 @asynccontextmanager
 async def running(
-    folder: Path, command: Sequence[str], variables: Mapping[str, str]
+    folder: Path,
+    command: Sequence[str],
+    variables: Mapping[str, str],
+    within: Path | None = None,
 ) -> AsyncIterator[None]:
-    """Run a command for the length of the block; what it prints goes to a file in a folder."""
+    """Run a command for the length of the block; what it prints goes to a file in a folder.
+
+    It runs in the folder ``within``, by default in the current one.
+    """
     with (folder / f"{Path(command[0]).name}.log").open("w") as log:
         process = await asyncio.create_subprocess_exec(
-            *command, env={**os.environ, **variables}, stdout=log, stderr=log
+            *command, env={**os.environ, **variables}, cwd=within, stdout=log, stderr=log
         )
         try:
             yield
