@@ -15,7 +15,7 @@ MAX_ROWS = 100_000
 
 
 @frozen
-class FailingWebhook:
+class WebhookAttempts:
     """How many attempts of a webhook have failed lately, and how many have succeeded."""
 
     webhook_id: UUID
@@ -43,8 +43,15 @@ class StatisticsStore(Protocol):
         """
 
     @abstractmethod
-    async def failing(self, since: datetime, limit: int) -> Sequence[FailingWebhook]:
+    async def failing(self, since: datetime, limit: int) -> Sequence[WebhookAttempts]:
         """Return the webhooks of which most attempts have failed since then, the worst first.
+
+        Of no more than :data:`MAX_ROWS` rows, the latest.
+        """
+
+    @abstractmethod
+    async def busiest(self, since: datetime, limit: int) -> Sequence[WebhookAttempts]:
+        """Return the webhooks with most attempts since then, the busiest first.
 
         Of no more than :data:`MAX_ROWS` rows, the latest.
         """

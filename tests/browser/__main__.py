@@ -217,6 +217,7 @@ async def _fill(call: stories.Call, receiver: str) -> Paths:
         "api-keys": "/console/api-keys",
         "installation-audit": "/console/audit",
         "audit": f"{console}/audit",
+        "erasure": f"{console}/erasure",
     }
 
 

@@ -265,6 +265,12 @@ async def test_the_webhooks_that_fail_most_are_named(harness: Harness) -> None:
         worse.webhook_id
     ]
     assert len(await harness.storage.statistics.failing(long_ago, 10)) == 3
+    busiest = await harness.rival.statistics.busiest(since, 2)
+    assert [(one.webhook_id, one.failed, one.succeeded) for one in busiest] == [
+        (worse.webhook_id, 2, 1),
+        (bad.webhook_id, 1, 1),
+    ]
+    assert len(await harness.rival.statistics.busiest(since, 10)) == 3
 
 
 async def test_rows_stay_short_however_much_is_added(harness: Harness) -> None:

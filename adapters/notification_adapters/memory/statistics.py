@@ -8,7 +8,7 @@ from uuid import UUID
 from notification_adapters.memory.state import MemoryState
 from notification_core.model.delivery import AttemptOutcome
 from notification_core.model.statistics import BucketSize, Counts, Period
-from notification_core.ports.statistics import FailingWebhook, StatisticsStore
+from notification_core.ports.statistics import StatisticsStore, WebhookAttempts
 
 
 class MemoryStatisticsStore(StatisticsStore):
@@ -28,15 +28,27 @@ class MemoryStatisticsStore(StatisticsStore):
                 buckets[period.span.start_of(start)].merge(counts)
         return buckets
 
-    async def failing(self, since: datetime, limit: int) -> Sequence[FailingWebhook]:
+    async def failing(self, since: datetime, limit: int) -> Sequence[WebhookAttempts]:
         """Return the webhooks of which most attempts have failed since then, the worst first."""
+        failing = [webhook for webhook in self._attempts(since) if webhook.failed]
+        return sorted(failing, key=lambda webhook: (-webhook.failed, webhook.webhook_id))[:limit]
+
+    async def busiest(self, since: datetime, limit: int) -> Sequence[WebhookAttempts]:
+        """Return the webhooks with most attempts since then, the busiest first."""
+
+        def place(webhook: WebhookAttempts) -> tuple[int, UUID]:
+            return -webhook.failed - webhook.succeeded, webhook.webhook_id
+
+        return sorted(self._attempts(since), key=place)[:limit]
+
+    def _attempts(self, since: datetime) -> Sequence[WebhookAttempts]:
+        """Return what was attempted since then."""
         attempts: defaultdict[tuple[UUID, UUID], Counter[AttemptOutcome]] = defaultdict(Counter)
         for (environment, webhook, span, start), counts in self._state.statistics.items():
             if span is BucketSize.MINUTE and start >= since:
                 attempts[webhook, environment].update(counts.attempts)
-        failing = [
-            FailingWebhook(*key, made[AttemptOutcome.FAILED], made[AttemptOutcome.SUCCEEDED])
+        return [
+            WebhookAttempts(*key, made[AttemptOutcome.FAILED], made[AttemptOutcome.SUCCEEDED])
             for key, made in attempts.items()
-            if made[AttemptOutcome.FAILED]
+            if made[AttemptOutcome.FAILED] or made[AttemptOutcome.SUCCEEDED]
         ]
-        return sorted(failing, key=lambda webhook: (-webhook.failed, webhook.webhook_id))[:limit]

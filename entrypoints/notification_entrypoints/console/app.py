@@ -12,6 +12,7 @@ from notification_entrypoints.bootstrap.application import Application
 from notification_entrypoints.console import static_files, theme
 from notification_entrypoints.console.callers import check_write
 from notification_entrypoints.console.error_page import error_page
+from notification_entrypoints.console.installation import INSTALLATION, InstallationReader
 from notification_entrypoints.console.keys import APPLICATION, MEMORY, OPERATIONS, TEMPLATES
 from notification_entrypoints.console.pages import (
     api_keys,
@@ -19,6 +20,7 @@ from notification_entrypoints.console.pages import (
     changes,
     deliveries,
     environments,
+    erasure,
     events,
     keys,
     overview,
@@ -48,6 +50,7 @@ PAGES = (
     keys,
     audit,
     api_keys,
+    erasure,
     changes,
 )
 """The groups of pages, each with its ``routes``."""
@@ -80,6 +83,7 @@ def add_console(
     console[theme.THEME] = shown = theme.Theme.of(application.settings)
     console[TEMPLATES] = templates(shown)
     console[STREAMS] = Streams(application, rules)
+    console[INSTALLATION] = InstallationReader(application)
     console[ERROR_PAGE] = error_page
     console.on_response_prepare.append(_set_headers)
     for pages in (static_files, theme, *PAGES):

@@ -36,6 +36,7 @@ NAVIGATION: Final = (
     RailEntry("events", "Events", "events"),
     RailEntry("keys", "Keys", "keys"),
     RailEntry("audit", "Audit log", "audit", Scope.ADMIN),
+    RailEntry("erasure", "Erasure", "erasure", Scope.ADMIN),
     RailEntry("environments", "Environments", "environments", of_installation=True),
     RailEntry("api_keys", "API keys", "api-keys", Scope.ADMIN, of_installation=True),
     RailEntry("installation_audit", "Audit log", "audit", Scope.ADMIN, of_installation=True),

@@ -58,7 +58,12 @@ WRITE: Final = {
     )
 }
 
-ADMIN: Final = {f"POST {_OF}/keys/rotate", f"GET {_OF}/audit"}
+ADMIN: Final = {
+    f"POST {_OF}/keys/rotate",
+    f"GET {_OF}/audit",
+    f"GET {_OF}/erasure",
+    f"POST {_OF}/erasure",
+}
 OPERATOR: Final = {
     f"GET {PREFIX}/audit",
     f"GET {PREFIX}/api-keys",
@@ -173,7 +178,8 @@ class Door:
         for name, value in self.api.ids.items():
             path = path.replace(f"{{{name}}}", value)
         assert "{" not in path, f"The walk has nothing to put into {path}."
-        form = {**FORMS.get(route, {}), "confirm": self.webhook_name}
+        confirm = ENVIRONMENT if path.endswith("/erasure") else self.webhook_name
+        form = {**FORMS.get(route, {}), "confirm": confirm}
         options: dict[str, Any] = {"allow_redirects": False}
         if method == hdrs.METH_POST:
             options["data"] = {"csrf_token": self.console.csrf_token, **form}
@@ -225,5 +231,6 @@ async def test_each_route_serves_those_who_may_and_nobody_else(
         assert not leads_to.startswith(f"{PREFIX}/sign-in"), route
 
 
-def _in_good_order(route: str) -> tuple[bool, bool, str]:
-    return route.endswith("/delete"), route.endswith(("/revoke", "/cancel")), route
+def _in_good_order(route: str) -> tuple[int, str]:
+    ends = ("/revoke", "/cancel", "/delete", "/erasure")
+    return next((n for n, end in enumerate(ends, 1) if route.endswith(end)), 0), route

@@ -1,6 +1,6 @@
 """Keys and their rotation, API keys, and the audit log."""
 
-from tests.entrypoints.console.conftest import HOSTILE, Console
+from tests.entrypoints.console.conftest import ENVIRONMENT, HOSTILE, Console
 from tests.entrypoints.console.scenes import subscribed
 
 
@@ -57,6 +57,24 @@ async def test_the_audit_log_says_who_changed_what(console: Console) -> None:
     await console.post("/api-keys", name="Mine", scope="read")
     page = await console.get("/audit")
     assert "createApiKey" in page.words
+
+
+async def test_an_environment_is_erased_by_typing_its_id_with_progress(console: Console) -> None:
+    await subscribed(console)
+    path = console.of_environment("/erasure")
+    assert "This environment has not been erased." in (await console.get(path)).words
+    page = await console.post(path, confirm="yes")
+    assert page.status == 400
+    assert 'id="confirm-error"' in page.text
+    page = await console.post(path, confirm=str(ENVIRONMENT))
+    assert page.status == 200
+    assert "The environment is being erased." in page.words
+    assert "data-live" in page.text
+    while not (await console.stage.storage.erasures.advance(ENVIRONMENT, 100)).is_last:
+        pass
+    page = await console.get(path)
+    assert "All that was stored of the environment is gone." in page.words
+    assert "data-live" not in page.text
 
 
 async def test_the_rail_leads_to_every_page_that_there_is(console: Console) -> None:

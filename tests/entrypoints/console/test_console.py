@@ -10,9 +10,9 @@ from notification_core.errors import StorageUnavailable
 from notification_entrypoints.config.settings import load_settings
 from notification_entrypoints.console import static_files
 from tests.conftest import require
-from tests.entrypoints.api_services import backstage, in_memory
-from tests.entrypoints.console.conftest import ENVIRONMENT, Console, console_of
-from tests.entrypoints.console.scenes import subscribed
+from tests.entrypoints.api_services import backstage, in_memory, log_success
+from tests.entrypoints.console.conftest import ENVIRONMENT, HOSTILE, Console, console_of
+from tests.entrypoints.console.scenes import publish, subscribed
 
 SECRET = {"DB_ENCRYPTION_SECRET": "0123456789abcdef0123456789abcdef"}
 
@@ -99,6 +99,20 @@ async def test_the_environments_that_have_webhooks_are_listed(console: Console) 
     assert f"/console{console.of_environment()}" in page.links
     page = await console.get("/", params={"after": str(ENVIRONMENT)})
     assert "No environment has a webhook yet." in page.words
+
+
+async def test_operators_see_what_waits_and_the_webhooks_that_need_a_look(console: Console) -> None:
+    page = await console.get("/")
+    assert "All deliveries are on time. No webhook has failed within an hour." in page.words
+    await subscribed(console, name=HOSTILE)
+    for _ in range(2):
+        await publish(console)
+    await log_success(console.stage)
+    async with console_of(console.stage, console.stage.application) as fresh:
+        page = await fresh.get("/")
+    assert "Pending deliveries 1 of 1 webhooks" in page.words
+    assert f"{HOSTILE} {str(ENVIRONMENT)[:8]}… 1 0 failed" in page.words
+    assert "<script>alert" not in page.text
 
 
 async def test_the_short_address_leads_to_the_first_page(console: Console) -> None:

@@ -17,7 +17,7 @@ from notification_core.errors import Detail, InvalidPeriod
 from notification_core.model.delivery import AttemptOutcome, DeliveryState
 from notification_core.model.statistics import BucketSize, Counts, CountsByWebhook, Period
 from notification_core.model.statistics_encoding import decode_into
-from notification_core.ports.statistics import MAX_ROWS, FailingWebhook, StatisticsStore
+from notification_core.ports.statistics import MAX_ROWS, StatisticsStore, WebhookAttempts
 
 _WEBHOOKS_AT_ONCE: Final = 50
 _MERGED: Final = UUID(int=0)
@@ -65,8 +65,17 @@ class SqlStatisticsStore(StatisticsStore):
             await asyncio.to_thread(_add_rows, buckets, rows, period)
         return buckets
 
-    async def failing(self, since: datetime, limit: int) -> Sequence[FailingWebhook]:
+    async def failing(self, since: datetime, limit: int) -> Sequence[WebhookAttempts]:
         """Return the webhooks of which most attempts have failed since then, the worst first."""
+        return await self._ranked(since, limit, by_failures=True)
+
+    async def busiest(self, since: datetime, limit: int) -> Sequence[WebhookAttempts]:
+        """Return the webhooks with most attempts since then, the busiest first."""
+        return await self._ranked(since, limit, by_failures=False)
+
+    async def _ranked(
+        self, since: datetime, limit: int, *, by_failures: bool
+    ) -> Sequence[WebhookAttempts]:
         latest = (
             sa.select(statistics)
             .where(_s.minutes == _MINUTE, _s.bucket_start >= since)
@@ -78,15 +87,16 @@ class SqlStatisticsStore(StatisticsStore):
             sa.func.sum(latest.attempts_failed),
             sa.func.sum(latest.attempts_succeeded),
         )
+        ranked_by = failed if by_failures else failed + succeeded
         query = (
             sa.select(latest.webhook_id, latest.environment_id, failed, succeeded)
             .group_by(latest.webhook_id, latest.environment_id)
-            .having(failed > 0)
-            .order_by(failed.desc(), latest.webhook_id)
+            .having(ranked_by > 0)
+            .order_by(ranked_by.desc(), latest.webhook_id)
             .limit(limit)
         )
         async with self._database.query() as connection:
-            return [FailingWebhook(*row) for row in await connection.execute(query)]
+            return [WebhookAttempts(*row) for row in await connection.execute(query)]
 
     async def _webhooks(
         self, environment_id: UUID, webhook_id: UUID | None

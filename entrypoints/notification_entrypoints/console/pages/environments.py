@@ -1,9 +1,10 @@
-"""The first page: the environments that whoever looks may see."""
+"""The first page: how the installation is, and the environments that whoever looks may see."""
 
 from typing import Final
 
 from aiohttp import web
 
+from notification_entrypoints.console.installation import INSTALLATION
 from notification_entrypoints.console.keys import APPLICATION
 from notification_entrypoints.console.page import id_in, open_page
 
@@ -32,8 +33,10 @@ async def environments(request: web.Request) -> web.StreamResponse:
     if reached is not None and text is None:
         # They may have no webhooks yet: whoever may make some has to get there.
         shown += [(other, 0) for other in sorted(reached - found.keys())[:_SHOWN]]
+    is_operator = reached is None and text is None
     return page.render(
         "environments.html",
+        installation=await request.app[INSTALLATION].read() if is_operator else None,
         active="environments",
         environments=shown,
         next_after=shown[-1][0] if len(found) > _SHOWN else None,
