@@ -23,9 +23,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import aiohttp
-from playwright.async_api import Browser, Page, Request, Response, async_playwright
+from playwright.async_api import Browser, Page, Playwright, Request, Response, async_playwright
 
-from tests.browser import stories
+from tests.browser import portal, stories
 from tests.support.ports import free_ports
 from tests.support.services import START_SECONDS, responding, running, until_ok
 
@@ -50,21 +50,26 @@ async def main() -> int:
     axe = _axe()
     faults: list[str] = []
     async with _console() as (url, paths, call), async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
+        browser = await _launch(playwright)
         for scheme, script in product(("light", "dark"), (True, False)):
             found = await _look(browser, url, paths, scheme, script=axe if script else None)
             with_script = "with" if script else "without"
             print(f"{len(paths)} pages, {scheme}, {with_script} JavaScript: {len(found)} faults")
             faults += found
         faults += await stories.run(browser, url, paths["overview"], call)
+        faults += await portal.run(await _launch(playwright, portal.BLOCKS_THIRD_PARTY_COOKIES))
         if pictures is not None:
             await _draw(browser, url, paths, pictures)
         await browser.close()
     for fault in dict.fromkeys(faults):
         print(f"- {fault}")
     return len(faults)
+
+
+async def _launch(playwright: Playwright, *options: str) -> Browser:
+    return await playwright.chromium.launch(
+        executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage", *options]
+    )
 
 
 def _axe() -> str:
