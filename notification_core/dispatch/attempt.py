@@ -52,7 +52,7 @@ class DeliveryRules:
     def timeout_for(self, webhook: Webhook) -> timedelta:
         """Return the time limit of a webhook's attempts, which leases are reckoned with."""
         # The installation's may have become shorter since the webhook's was set.
-        return min(webhook.timeout or self.timeout, self.timeout)
+        return self.timeout if webhook.timeout is None else min(webhook.timeout, self.timeout)
 
 
 class AttemptMaker:
@@ -124,12 +124,12 @@ class AttemptMaker:
         start = self._clock.monotonic()
         started_at = self._clock.now()
         fence = delivery.fence
-        signed = (
-            *self._signed(delivery, webhook, keys, started_at),
-            ("webhook-delivery", str(fence.delivery_id)),
-            ("webhook-attempt", str(fence.attempt)),
-            *trace,
-        )
+        headers = self._signatures.headers_for(delivery, keys, int(started_at.timestamp()))
+        if webhook.signing_secrets:
+            secrets = live_secrets(webhook.signing_secrets, started_at)
+            headers = add_symmetric_signatures(headers, secrets, delivery.body)
+        named = ("webhook-delivery", str(fence.delivery_id))
+        signed = (*headers, named, ("webhook-attempt", str(fence.attempt)), *trace)
         request = HttpRequest(
             webhook.method,
             webhook.url,
@@ -161,19 +161,6 @@ class AttemptMaker:
             latest = get_latest() if get_latest else webhook
             next_step = self._after_failure(delivery.failures, error, response, latest)
         return AttemptResult(fence, attempt, next_step, webhook.version, delivery.ordering_key)
-
-    def _signed(
-        self,
-        delivery: ClaimedDelivery,
-        webhook: Webhook,
-        keys: Sequence[SigningKey],
-        at: datetime,
-    ) -> Headers:
-        signed = self._signatures.headers_for(delivery, keys, int(at.timestamp()))
-        if not webhook.signing_secrets:
-            return signed
-        secrets = live_secrets(webhook.signing_secrets, at)
-        return add_symmetric_signatures(signed, secrets, delivery.body)
 
     def _after_failure(
         self,

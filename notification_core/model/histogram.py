@@ -22,7 +22,7 @@ BOUNDS: Final = tuple(int(FIRST // _MICROSECOND * GROWTH**number) for number in 
 
 def bucket_of(duration: timedelta) -> int:
     """Return the number of the bucket that a duration belongs to; a negative one to the first."""
-    return min(bisect_left(BOUNDS, duration // _MICROSECOND), BUCKETS - 1)
+    return bisect_left(BOUNDS, duration // _MICROSECOND, 0, BUCKETS - 1)
 
 
 def quantile(counts: Mapping[int, int], fraction: float) -> timedelta | None:

@@ -210,7 +210,8 @@ def edge(application: Application, origin_policy: OriginPolicy) -> Middleware:
         # Whoever makes up methods makes no more series of them.
         method = request.method if request.method in hdrs.METH_ALL else _NO_METHOD
         # A stream lasts for as long as a page is open: that says nothing of how fast this is.
-        is_stream = response.content_type == _STREAM
+        is_whole = isinstance(response, web.Response)
+        is_stream = not is_whole and response.content_type == _STREAM
         seconds = 0.0 if is_stream else monotonic() - started
         metrics.api_request_finished(method, route, response.status, seconds)
         return response

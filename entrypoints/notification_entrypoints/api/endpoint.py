@@ -111,14 +111,18 @@ class Endpoint:
     access: Access
     memory: BodyMemory
     router: web.UrlDispatcher = field(repr=False)
+    _longest: float = field(init=False)
+
+    @_longest.default
+    def _seconds_of_a_response(self) -> float:
+        return (self.timeouts.write + self.handler.extra_timeout).total_seconds()
 
     async def handle(self, request: web.Request) -> web.Response:
         """Validate a request and answer it; raise :class:`RequestRefused` where it is refused."""
         share = BodyShare(self.memory)
-        longest = self._longest
         try:
-            async with asyncio.timeout(longest) as limit:
-                return await self.handler.respond(await self._read(request, limit, longest, share))
+            async with asyncio.timeout(self._longest) as limit:
+                return await self.handler.respond(await self._read(request, limit, share))
         except TimeoutError as error:
             raise RequestRefused(Problem.TOO_SLOW) from error
         finally:
@@ -146,13 +150,8 @@ class Endpoint:
         except TimeoutError as error:
             raise RequestRefused(Problem.TOO_SLOW) from error
 
-    @property
-    def _longest(self) -> float:
-        """How many seconds a response may take."""
-        return (self.timeouts.write + self.handler.extra_timeout).total_seconds()
-
     async def _read(
-        self, request: web.Request, limit: asyncio.Timeout, longest: float, share: BodyShare
+        self, request: web.Request, limit: asyncio.Timeout, share: BodyShare
     ) -> ApiCall:
         """Check the caller, and where, and then what: no body is read of somebody who may not."""
         operation, handler = self.operation, self.handler
@@ -175,7 +174,7 @@ class Endpoint:
                 request, operation.media_types, most, within, share, handler.takes
             )
             if not has_arrived:
-                limit.reschedule(asyncio.get_running_loop().time() + longest)
+                limit.reschedule(asyncio.get_running_loop().time() + self._longest)
             fields = self._fields(body, environment_id)
         return ApiCall(
             *(request, head, self.router, caller, operation.operation_id),
