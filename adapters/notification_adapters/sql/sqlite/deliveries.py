@@ -56,8 +56,6 @@ SELECT EXISTS (SELECT 1 FROM webhook_health) AND EXISTS (
 )
 """
 
-_MILLISECOND: Final = timedelta(milliseconds=1)
-
 
 class SqliteDeliveryStore(SqlDeliveryStore[SqliteDatabase]):
     """Keeps events and deliveries in an SQLite file."""
@@ -125,7 +123,6 @@ class SqliteDeliveryStore(SqlDeliveryStore[SqliteDatabase]):
             for f in (result.fence for result in results)
         ]
         attempts = [attempt_row(result.attempt) for result in results]
-        until = int(at.timestamp() * 1000)
         webhooks = as_json({result.attempt.webhook_id.hex for result in results})
 
         def succeed_in_one_trip(raw: sqlite3.Connection) -> Collection[int] | None:
@@ -142,8 +139,8 @@ class SqliteDeliveryStore(SqlDeliveryStore[SqliteDatabase]):
                 counted.count_attempt(attempt)
                 if has_succeeded:
                     # Its id says when it was stored: RETURNING would double the statement's cost.
-                    stored = milliseconds_of(attempt.delivery_id)
-                    counted.count_end(DeliveryState.SUCCEEDED, (until - stored) * _MILLISECOND)
+                    stored = milliseconds_of(attempt.delivery_id) * 1_000
+                    counted.count_end(DeliveryState.SUCCEEDED, (now - stored) * MICROSECOND)
             raw.executemany(LOG, [attempts[place] for place in held])
             add_statistics(raw, statistics_values(counts, at, writer))
             return set(held)
