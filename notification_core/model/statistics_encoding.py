@@ -35,6 +35,9 @@ _NUMBERS: Final = {
     ErrorCode.INTERRUPTED: 10,
 }
 _ERRORS: Final = {number: code for code, number in _NUMBERS.items()}
+_SIZE: Final = 256
+"""How many numbers there are: each is one byte."""
+
 _MORE: Final = 0x80
 """The bit of a byte that says that a number goes on in the next one."""
 
@@ -78,18 +81,22 @@ def record(tag: int, numbers: Counter[int]) -> bytes:
     return bytes([tag]) + _varint(len(body)) + body
 
 
-def decode_into(counts: Counts, encoded: bytes) -> None:
+def decode_into(counts: Counts, *encoded: bytes) -> None:
     """Add what is encoded to counts; skip records of later versions."""
-    for tag, body in _records(encoded):
-        if tag == DURATIONS:
-            counts.durations.update(_numbers(body))
-        elif tag == DELIVERY_TIMES:
-            counts.delivery_times.update(_numbers(body))
-        elif tag == ERRORS:
-            for number, count in _numbers(body).items():
-                # A later version may know more of them.
-                if number in _ERRORS:
-                    counts.errors[_ERRORS[number]] += count
+    sums = {tag: [0] * _SIZE for tag in (DURATIONS, DELIVERY_TIMES, ERRORS)}
+    for tag, body in (record for one in encoded for record in _records(one)):
+        if (sum_of := sums.get(tag)) is None:
+            continue
+        # Below 128, as counts of a minute nearly always are, each is one byte.
+        pairs = zip(body[::2], body[1::2], strict=True) if body.isascii() else _numbers(body)
+        for number, count in pairs:
+            sum_of[number] += count
+    for tag, counter in ((DURATIONS, counts.durations), (DELIVERY_TIMES, counts.delivery_times)):
+        counter.update({number: count for number, count in enumerate(sums[tag]) if count})
+    for number, count in enumerate(sums[ERRORS]):
+        # A later version may know more of them.
+        if count and number in _ERRORS:
+            counts.errors[_ERRORS[number]] += count
 
 
 def compact(encoded: bytes) -> bytes:
@@ -98,7 +105,9 @@ def compact(encoded: bytes) -> bytes:
     foreign = bytearray()
     for tag, body in _records(encoded):
         if tag in {DURATIONS, DELIVERY_TIMES, ERRORS}:
-            merged.setdefault(tag, Counter()).update(_numbers(body))
+            of_tag = merged.setdefault(tag, Counter())
+            for number, count in _numbers(body):
+                of_tag[number] += count
         else:
             foreign.append(tag)
             foreign += _varint(len(body)) + body
@@ -114,14 +123,12 @@ def _records(encoded: bytes) -> Iterator[tuple[int, bytes]]:
         yield tag, encoded[start:at]
 
 
-def _numbers(body: bytes) -> Counter[int]:
-    numbers: Counter[int] = Counter()
+def _numbers(body: bytes) -> Iterator[tuple[int, int]]:
     at = 0
     while at < len(body):
         number = body[at]
         count, at = _read_varint(body, at + 1)
-        numbers[number] += count
-    return numbers
+        yield number, count
 
 
 def _varint(number: int) -> bytes:

@@ -25,6 +25,11 @@ _MERGED: Final = UUID(int=0)
 
 _s, _w = statistics.c, webhooks.c
 _KEY: Final = (_s.webhook_id, _s.environment_id, _s.bucket_start, _s.writer)
+_COUNTED: Final = (
+    *(_s.attempts_succeeded, _s.attempts_failed, _s.attempts_interrupted),
+    *(_s.deliveries_succeeded, _s.deliveries_failed),
+    *(_s.deliveries_skipped, _s.deliveries_cancelled, _s.figures),
+)
 _MINUTE, _HOUR = 1, 60
 
 
@@ -43,7 +48,7 @@ class SqlStatisticsStore(StatisticsStore):
         # Not one transaction: what is counted meanwhile may be seen or not.
         for webhook_ids in await self._webhooks(environment_id, webhook_id):
             query = (
-                sa.select(statistics)
+                sa.select(_s.bucket_start, *_COUNTED)
                 .where(
                     _s.webhook_id.in_(webhook_ids),
                     _s.environment_id == environment_id,
@@ -114,28 +119,28 @@ class SqlStatisticsStore(StatisticsStore):
 
 
 def _add_rows(buckets: defaultdict[datetime, Counts], rows: Iterable[Any], period: Period) -> None:
+    by_start: defaultdict[datetime, list[Sequence[Any]]] = defaultdict(list)
     for row in rows:
-        add_row(buckets[period.span.start_of(row.bucket_start)], row)
+        by_start[row.bucket_start].append(row[1:])
+    for start, started in by_start.items():
+        add_rows(buckets[period.span.start_of(start)], started)
 
 
-def add_row(counts: Counts, row: Any) -> None:
-    """Add what a row has to counts."""
+def add_rows(counts: Counts, rows: Iterable[Sequence[Any]]) -> None:
+    """Add to counts what is in rows, of which only what was counted is given."""
+    *columns, figures = zip(*rows, strict=True)
+    (succeeded, failed, interrupted, *ended) = map(sum, columns)
     counts.attempts += Counter(
         {
-            AttemptOutcome.SUCCEEDED: row.attempts_succeeded,
-            AttemptOutcome.FAILED: row.attempts_failed,
-            AttemptOutcome.INTERRUPTED: row.attempts_interrupted,
+            AttemptOutcome.SUCCEEDED: succeeded,
+            AttemptOutcome.FAILED: failed,
+            AttemptOutcome.INTERRUPTED: interrupted,
         }
     )
-    counts.deliveries += Counter(
-        {
-            DeliveryState.SUCCEEDED: row.deliveries_succeeded,
-            DeliveryState.FAILED: row.deliveries_failed,
-            DeliveryState.SKIPPED: row.deliveries_skipped,
-            DeliveryState.CANCELLED: row.deliveries_cancelled,
-        }
-    )
-    decode_into(counts, row.figures)
+    states = (DeliveryState.SUCCEEDED, DeliveryState.FAILED)
+    others = (DeliveryState.SKIPPED, DeliveryState.CANCELLED)
+    counts.deliveries += Counter(dict(zip((*states, *others), ended, strict=True)))
+    decode_into(counts, *figures)
 
 
 async def merge_minutes(database: Database, before: datetime, limit: int) -> int:
@@ -154,7 +159,8 @@ async def merge_minutes(database: Database, before: datetime, limit: int) -> int
         by_hour: defaultdict[datetime, CountsByWebhook] = defaultdict(CountsByWebhook)
         for row in rows:
             hour = by_hour[BucketSize.HOUR.start_of(row.bucket_start)]
-            add_row(hour.of(row.environment_id, row.webhook_id), row)
+            counted = [getattr(row, column.name) for column in _COUNTED]
+            add_rows(hour.of(row.environment_id, row.webhook_id), [counted])
         merged = [
             row
             for hour, counts in by_hour.items()
