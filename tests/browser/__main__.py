@@ -25,7 +25,7 @@ from typing import Any, Final
 import aiohttp
 from playwright.async_api import Browser, Page, Playwright, Request, Response, async_playwright
 
-from tests.browser import portal, stories
+from tests.browser import portal, stories, times
 from tests.support.ports import free_ports
 from tests.support.services import START_SECONDS, responding, running, until_ok
 
@@ -44,7 +44,12 @@ async def main() -> int:
     """Look at every page; return how many things were wrong."""
     parser = ArgumentParser(prog="nox -s console --")
     parser.add_argument("--pictures", type=Path, help="write the pages here")
-    pictures: Path | None = parser.parse_args().pictures
+    parser.add_argument("--times", action="store_true", help="measure with a million deliveries")
+    given = parser.parse_args()
+    pictures: Path | None = given.pictures
+    if given.times:
+        await times.run()
+        return 0
     if CHROMIUM is None:
         sys.exit("There is no Chromium here: apt-get install chromium")
     axe = _axe()
