@@ -19,10 +19,10 @@ STORAGES: Final[Mapping[str, OpenStorage]] = {
     "SQLite": sqlite_file,
     "PostgreSQL": postgres_database,
 }
-_TIMES: Final = 40
-_WARM: Final = 3
+_TIMES: Final = 20
+_WARM: Final = 2
 _OPEN_PAGES: Final = 10
-_PAIRS: Final = 5
+_PAIRS: Final = 4
 _EVENTS: Final = 4_000
 
 
