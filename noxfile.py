@@ -44,6 +44,7 @@ LOCKS = {
     "deploy": ("--group=deploy",),
     "clients": ("pyproject.toml", "--extra=service", "--group=clients"),
     "receivers": ("--group=receivers",),
+    "embedding": ("pyproject.toml", "--extra=service", "--group=embedding"),
 }
 # What uv calls the platforms that there is a file for. Of Intel Macs and of Linux with musl there
 # is none: cryptography has no wheel for the first, aiokafka none for the second.
@@ -179,6 +180,13 @@ def clients(session: nox.Session) -> None:
         session.skip("npm is not installed: apt install npm, or nodejs.org")
     _install_as_a_user_would(session, "clients")
     session.run("python", "-m", "tests.clients")
+
+
+@nox.session
+def embedding(session: nox.Session) -> None:
+    """Run the Django project of docs/examples, and the contract suites on a storage like yours."""
+    _install_as_a_user_would(session, "tests", "embedding")
+    session.run("python", "-m", "tests.embedding")
 
 
 @nox.session

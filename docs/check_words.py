@@ -10,7 +10,7 @@ import io
 import re
 import sys
 import tokenize
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[1]
@@ -80,9 +80,8 @@ def findings(path: Path) -> Iterator[tuple[int, str, str]]:
     if path.suffix != ".py":
         yield from _found(1, text, skip_names=path.suffix == ".md")
         return
-    nodes = list(ast.walk(ast.parse(text)))
-    yield from _found(1, prose(text, nodes), skip_names=True)
-    for line, said in texts(nodes):
+    yield from _found(1, comments(text), skip_names=True)
+    for line, said in texts(ast.parse(text)):
         yield from _found(line, said, skip_names=True)
 
 
@@ -95,47 +94,30 @@ def _found(line: int, text: str, *, skip_names: bool) -> Iterator[tuple[int, str
         yield place, " ".join(found[0].split()), BETTER[(found.lastindex or 1) - 1]
 
 
-def texts(nodes: Iterable[ast.AST]) -> Iterator[tuple[int, str]]:
-    """Yield a module's texts and the names of its tests, as words, each with its line."""
-    docstrings = {node.value for node in nodes if isinstance(node, ast.Expr)}
+def texts(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield a module's docstrings, its texts and the names of its tests, each with its line."""
     parts = set[ast.AST]()
-    for node in nodes:  # A text in parts comes before its parts.
-        if isinstance(node, ast.JoinedStr):
-            parts |= set(node.values)
-            said = [part.value if isinstance(part, ast.Constant) else "…" for part in node.values]
-            yield node.lineno, "".join(map(str, said))
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            if node.name.startswith("test_"):
+    for node in ast.walk(tree):  # A text in parts comes before its parts.
+        match node:
+            case ast.JoinedStr(values):
+                parts |= set(values)
+                said = [part.value if isinstance(part, ast.Constant) else "…" for part in values]
+                yield node.lineno, "".join(map(str, said))
+            case ast.FunctionDef() | ast.AsyncFunctionDef() if node.name.startswith("test_"):
                 yield node.lineno, node.name.replace("_", " ")
-        elif (
-            isinstance(node, ast.Constant)
-            and isinstance(node.value, str)
-            and " " in node.value
-            and node not in docstrings
-            and node not in parts
-        ):
-            yield node.lineno, node.value
+            case ast.Constant(str(text)) if " " in text and node not in parts:
+                yield node.lineno, text
 
 
-def prose(source: str, nodes: Iterable[ast.AST]) -> str:
-    """Return a module with all but its comments and docstrings made blank."""
-    lines = source.splitlines(keepends=True)
-    starts = [0]
-    for line in lines:
-        starts.append(starts[-1] + len(line))
-    kept = [
-        (starts[token.start[0] - 1] + token.start[1], len(token.string))
-        for token in tokenize.generate_tokens(io.StringIO(source).readline)
-        if token.type == tokenize.COMMENT
-    ]
-    for node in nodes:
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            first, last = starts[node.lineno - 1], starts[node.end_lineno or node.lineno]
-            kept.append((first, last - first))
-    blank = re.sub(r"[^\n]", " ", source)
-    for start, length in kept:
-        blank = blank[:start] + source[start : start + length] + blank[start + length :]
-    return blank
+def comments(source: str) -> str:
+    """Return a module with all but its comments made blank."""
+    blank = [re.sub(r"[^\n]", " ", line) for line in source.splitlines(keepends=True)]
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            line = blank[row - 1]
+            blank[row - 1] = line[:column] + token.string + line[column + len(token.string) :]
+    return "".join(blank)
 
 
 def main() -> int:

@@ -4,7 +4,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # the core, whose docstrings are shown
+_CHECKOUT = Path(__file__).parents[1]
+sys.path[:0] = [str(_CHECKOUT), str(_CHECKOUT / "adapters")]  # their docstrings are shown
 
 project = "Notification Management"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_design"]

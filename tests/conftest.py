@@ -48,7 +48,7 @@ def require(condition: object, reason: str) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def network_guard() -> Iterator[NetworkGuard]:
-    """Refuse every connection of the whole run that would leave this machine."""
+    """Refuse every connection of the whole run that would leave this host."""
     with guarded_network() as guard:
         yield guard
 

@@ -220,7 +220,7 @@ class Receiver:
             self.show(said)
 
     def arrived(self) -> Counter[str]:
-        """Count, by event, the verified requests that were answered with success."""
+        """Count, by event, the verified requests that got a 2xx."""
         return Counter(
             str(each["event_id"])
             for each in list(self.received)

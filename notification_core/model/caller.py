@@ -39,4 +39,4 @@ class Caller:
 
 
 ANYBODY = Caller("anybody", Scope.ADMIN)
-"""Who calls where nobody is asked."""
+"""The caller if authentication is disabled."""

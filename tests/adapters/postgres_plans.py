@@ -43,7 +43,7 @@ class Plans:
         return {kind for kind in kinds if "Index" not in kind}
 
     def take(self, _: object, message: object) -> None:
-        """Take in what the server tells about a statement."""
+        """Collect what the server reports about a statement."""
         _, marker, text = str(getattr(message, "message", "")).partition("plan:")
         if marker:
             self.nodes += [

@@ -14,8 +14,7 @@ from notification_adapters.memory import ManualClock
 from notification_adapters.sql.postgres import open_postgres
 from notification_adapters.sql.tables import SCHEMA
 from notification_core.concurrency.ids import IdGenerator
-from tests.contracts.conftest import harness_of
-from tests.contracts.harness import TOPICS, Harness, sql_probe, standing_still
+from tests.contracts.harness import TOPICS, Harness, harness_of, sql_probe, standing_still
 from tests.contracts.test_claims import *
 from tests.contracts.test_ingest import *
 from tests.contracts.test_results import *
@@ -28,7 +27,7 @@ OF_A_TENANT = [
 
 
 def _partitioned(table: str) -> str:
-    """Return the script that puts a partitioned table in the place of a plain one."""
+    """Return the script that replaces a plain table by a partitioned one."""
     parts = "".join(
         f"CREATE TABLE {table}_{number} PARTITION OF {table} "
         f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {number});"

@@ -17,8 +17,7 @@ from notification_adapters.sql.postgres import (
 )
 from notification_core.concurrency.ids import IdGenerator
 from tests.conftest import require
-from tests.contracts.conftest import harness_of
-from tests.contracts.harness import Harness, sql_probe, standing_still
+from tests.contracts.harness import Harness, harness_of, sql_probe, standing_still
 from tests.contracts.test_claims import *
 from tests.contracts.test_dispatch_notifier import *
 from tests.contracts.test_ingest import *

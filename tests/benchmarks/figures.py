@@ -9,7 +9,7 @@ from typing import Any
 from attrs import frozen
 
 WIDE = 0.15
-"""A spread beyond which a middle says little: the machine was not quiet."""
+"""A spread beyond which a middle says little: the host was not quiet."""
 
 
 @frozen
@@ -69,7 +69,7 @@ class Figures:
 
 
 def write(path: Path, machine: Mapping[str, str], all_figures: Sequence[Figures]) -> None:
-    """Write a run as JSON: the machine and every round."""
+    """Write a run as JSON: the host and every round."""
     scenarios = {
         each.name: {
             "title": each.title,

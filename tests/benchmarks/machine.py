@@ -25,7 +25,7 @@ _BLOCK = bytes(8192)
 
 
 def described() -> dict[str, str]:
-    """Return the machine and the versions of what takes part, by name."""
+    """Return the host and the versions of what takes part, by name."""
     return {
         "cores": str(os.cpu_count()),
         "processor": _processor(),

@@ -16,7 +16,7 @@ _DIMENSIONLESS = 10
 
 
 def table(machine: Mapping[str, str], all_figures: Sequence[Figures]) -> str:
-    """Return the figures of a run, with the machine named and wide spreads confessed."""
+    """Return the figures of a run, with the host named and wide spreads marked."""
     lines = [", ".join(f"{name} {value}" for name, value in machine.items())]
     for figures in all_figures:
         lines += ["", f"{figures.title}  ({len(figures.rounds)} rounds, medians)"]

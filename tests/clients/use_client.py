@@ -10,7 +10,7 @@ from uuid import UUID
 
 
 def main(folder: str, api: str, environment: str) -> None:
-    """Do all of it, and print what the API says became of it."""
+    """Do all of it, and print the delivery status."""
     sys.path.insert(0, folder)
     name = "notification_management_client"
     package = importlib.import_module(name)

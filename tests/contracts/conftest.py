@@ -1,10 +1,11 @@
 """Every storage that the contracts hold for; one more fixture parameter is one more storage."""
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from attrs import evolve
@@ -15,12 +16,11 @@ from notification_adapters.sql.postgres import open_postgres
 from notification_adapters.sql.sqlite import open_sqlite
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.encryption.cipher import Cipher
-from notification_core.ports.storage import Storage
 from tests.contracts.harness import (
     OPERATIONAL,
     TOPICS,
     Harness,
-    Probe,
+    harness_of,
     memory_probe,
     sql_probe,
     standing_still,
@@ -33,9 +33,17 @@ Kind = Callable[[AsyncExitStack], Awaitable[Harness]]
 """Opens a storage for as long as the stack lasts."""
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
+OWN_STORAGE = os.environ.get("TEST_STORAGE")
+"""``module:function`` of a :data:`Kind`: the contracts are then tested on this storage alone."""
+
+
+@pytest.fixture(params=[OWN_STORAGE] if OWN_STORAGE else ["memory", "sqlite", "postgres"])
 def storage_kind(request: pytest.FixtureRequest) -> Kind:
     """Every kind of storage in turn; what it needs is started before the test's loop runs."""
+    if OWN_STORAGE:
+        module, _, function = OWN_STORAGE.partition(":")
+        own: Kind = getattr(import_module(module), function)
+        return own
     if request.param == "postgres":
         return partial(_in_postgres, request.getfixturevalue("postgres"))
     folder = request.getfixturevalue("tmp_path")
@@ -44,7 +52,7 @@ def storage_kind(request: pytest.FixtureRequest) -> Kind:
 
 @pytest.fixture
 async def harness(storage_kind: Kind) -> AsyncIterator[Harness]:
-    """Every storage in turn, empty, with a clock that stands still."""
+    """Every storage in turn, empty, with a clock that does not move."""
     async with AsyncExitStack() as stack:
         opened = await storage_kind(stack)
         yield opened
@@ -98,20 +106,3 @@ async def _in_postgres(postgres: PostgresServer, stack: AsyncExitStack) -> Harne
     storage, rival = [await stack.enter_async_context(under(CIPHER)) for _ in range(2)]
     opened = harness_of(storage, rival, clock, ids, sql_probe(storage))
     return evolve(opened, one_dispatcher=False, under=under)
-
-
-def harness_of(
-    storage: Storage, rival: Storage, clock: ManualClock, ids: IdGenerator, probe: Probe
-) -> Harness:
-    """Return a harness around a storage and a second connection to it."""
-    return Harness(
-        storage=storage,
-        rival=rival,
-        clock=clock,
-        ids=ids,
-        probe=probe,
-        environment_id=uuid4(),
-        other_environment_id=uuid4(),
-        worker=uuid4(),
-        other_worker=uuid4(),
-    )

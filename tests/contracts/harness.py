@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from attrs import evolve, field, frozen
@@ -244,6 +244,23 @@ class Harness:
         return (await self.storage.logs.page(*key, limit=1000)).rows
 
 
+def harness_of(
+    storage: Storage, rival: Storage, clock: ManualClock, ids: IdGenerator, probe: Probe
+) -> Harness:
+    """Return a harness around a storage and a second connection to it."""
+    return Harness(
+        storage=storage,
+        rival=rival,
+        clock=clock,
+        ids=ids,
+        probe=probe,
+        environment_id=uuid4(),
+        other_environment_id=uuid4(),
+        worker=uuid4(),
+        other_worker=uuid4(),
+    )
+
+
 def ids_of(claimed: Claimed) -> list[UUID]:
     """Return the deliveries of a claim."""
     return [one.fence.delivery_id for one in claimed.deliveries]
@@ -286,7 +303,7 @@ def stored_in_sql(row: sa.Row[Any]) -> Stored:
 
 
 def standing_still(clock: ManualClock) -> Callable[[AsyncConnection], Awaitable[datetime]]:
-    """Put a test's clock in the place of the server's."""
+    """Replace the server's clock by a test's."""
 
     async def now(_: AsyncConnection) -> datetime:
         return clock.now()

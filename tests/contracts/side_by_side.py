@@ -121,7 +121,7 @@ class SideBySide:
         return self._runner.run(self._stack.enter_async_context(context))
 
     def reopen(self) -> None:
-        """End all that hangs on the databases, and open them anew: the memory stays."""
+        """End all that hangs on the databases, and reopen them: the memory stays."""
         self._runner.run(self._reopen())
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What a storage promises about messages that are no events."""
+"""What a storage promises about messages that are not events."""
 
 from contextlib import suppress
 from datetime import timedelta

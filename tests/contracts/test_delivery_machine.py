@@ -579,7 +579,7 @@ def test_customers_see_the_same_after_every_step(tmp_path: Path, postgres: Postg
 
 
 def _drive(folder: Path, server: PostgresServer, bounds: settings, *, looks_closely: bool) -> None:
-    """Drive the machine: each of its runs has databases of its own."""
+    """Drive the state machine: each of its runs has databases of its own."""
     numbers = count()
 
     def machine() -> DeliveryMachine:

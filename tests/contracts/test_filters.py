@@ -1,4 +1,4 @@
-"""What becomes of events that a webhook's filter does not match, on every storage."""
+"""What happens to events that a webhook's filter does not match, on every storage."""
 
 from collections.abc import Mapping
 

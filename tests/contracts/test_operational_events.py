@@ -30,7 +30,7 @@ ALL = tuple(OperationalEventType)
 
 
 async def taken(harness: Harness, limit: int = 1000) -> Sequence[Event]:
-    """Take operational events, for good."""
+    """Take operational events, and keep them."""
     async with harness.storage.deliveries.ingesting() as transaction:
         return await transaction.take_operational_events(OPERATIONAL, limit)
 

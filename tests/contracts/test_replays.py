@@ -1,4 +1,4 @@
-"""What storage promises of what is delivered again."""
+"""What storage promises of redeliveries."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.contracts.harness import Harness, ids_of
 
 
 async def _failed(harness: Harness) -> DeliveryView:
-    """Return a delivery that has failed for good."""
+    """Return a delivery that has failed permanently."""
     claimed = await harness.begin(await harness.webhook())
     await harness.finish(claimed, Failed())
     return await harness.storage.history.delivery(harness.environment_id, claimed.fence.delivery_id)

@@ -462,7 +462,7 @@ async def _delete(harness: Harness, webhook: Webhook) -> None:
 async def test_a_success_stays_one_whatever_text_its_receiver_sent(
     harness: Harness, text: str
 ) -> None:
-    """What a storage cannot hold is left out, and the delivery is not made again."""
+    """What a storage cannot hold is left out, and the delivery is not repeated."""
     webhook = await harness.webhook()
     claimed = await harness.begin(webhook)
     result = harness.result(claimed, Succeeded())

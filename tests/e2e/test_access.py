@@ -14,7 +14,7 @@ from tests.support.receivers import Receiver
 
 BOOTSTRAP = "bootstrap-" + "b" * 32
 WITHIN = 1.0
-"""Within how many seconds a revocation is heeded in every process."""
+"""Within how many seconds a revocation takes effect in every process."""
 
 _ENVIRONMENT = "0b6f2e0c-5d0c-4d7e-8a57-2f7a3f0f6f10"
 

@@ -21,7 +21,7 @@ _SHOWN = 10
 
 @frozen
 class Verdict:
-    """What is wrong with a run, a sentence each; all empty where the promise holds."""
+    """What is wrong with a run, a sentence each; all empty if the promise holds."""
 
     lost: Sequence[str] = ()
     unlogged: Sequence[str] = ()
@@ -52,7 +52,7 @@ class Verdict:
 
 
 def check(history: History) -> Verdict:
-    """Judge a run."""
+    """Check a run."""
     run = rules.indexed(history)
     return Verdict(
         lost=sorted(rules.lost(run)),

@@ -39,7 +39,7 @@ def seed(request: pytest.FixtureRequest, tell: Callable[[str], None]) -> int:
 def experiment(
     request: pytest.FixtureRequest, tmp_path: Path, seed: int, tell: Callable[[str], None]
 ) -> Experiment:
-    """Give what an experiment is run and judged by."""
+    """Give what an experiment is run and checked by."""
     properties = request.node.user_properties
 
     def note(figures: Figures) -> None:

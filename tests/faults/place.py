@@ -36,7 +36,7 @@ class Place(Protocol):
 
     @abstractmethod
     async def execute(self, statement: str) -> None:
-        """Change what is in it; whether that survives the machine is not the question."""
+        """Change what is in it; whether that survives the host is not the question."""
 
     @abstractmethod
     async def columns(self, table: str) -> Sequence[str]:

@@ -45,7 +45,7 @@ class Producer:
         self._stopping = True
 
     def give_up(self) -> None:
-        """Have nothing tried again: the server is not coming back."""
+        """Have nothing retried: the server is not coming back."""
         self._stopping = self._giving_up = True
 
     def published(self) -> Sequence[Published]:

@@ -1,4 +1,4 @@
-"""Killed at each moment of an event's way: nothing is lost, and little is doubled."""
+"""Killed at each moment of an event's way: nothing is lost, and little is duplicated."""
 
 import pytest
 from attrs import evolve, frozen

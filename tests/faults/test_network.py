@@ -34,7 +34,7 @@ class PlaceBehind(ServerPlace):
 
     @property
     def settings(self) -> Mapping[str, str]:
-        """Name the proxy in the place of the server."""
+        """Name the proxy instead of the server."""
         settings = super().settings
         parts = urlsplit(settings["DB_URI"])
         netloc = parts.netloc.replace(f":{parts.port}", f":{self.proxy.port}")

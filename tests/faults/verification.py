@@ -14,7 +14,7 @@ from tests.support.receivers import ReceivedRequest
 
 
 def as_seen(request: ReceivedRequest, public_key: str, answered: int | None) -> Seen:
-    """Return the receiver's account of a request, with both signatures judged."""
+    """Return the receiver's account of a request, with both signatures checked."""
     headers = request.headers
     return Seen(
         delivery_id=headers["webhook-delivery"],

@@ -16,7 +16,7 @@ POLICY = DestinationPolicy()
 
 
 def one_input(drawn: bytes) -> None:
-    """Judge a URL."""
+    """Check a URL."""
     url = "http://" + drawn.decode("utf-8", "surrogateescape")
     if evaluate_url(url, POLICY).kind is DestinationVerdictKind.ALLOW:
         read = urlsplit(url)

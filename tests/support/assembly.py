@@ -387,7 +387,7 @@ class MemoryApp(App):
         return super().another_process(**{"storage": storage, **changes})
 
     def with_stores(self, **stores: Any) -> Self:
-        """Return this process with other stores in the place of these."""
+        """Return this process with other stores instead of these."""
         return evolve(self, storage=evolve(self.storage, **stores))
 
     async def add_delivery(self, webhook: Webhook) -> StoredDelivery:

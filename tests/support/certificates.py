@@ -1,4 +1,4 @@
-"""Certificates for tests, from an authority that is made anew each time."""
+"""Certificates for tests, from a CA that is made for each run."""
 
 import ssl
 from datetime import UTC, datetime, timedelta

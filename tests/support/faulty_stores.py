@@ -72,7 +72,7 @@ class Faults:
             gate.set()
 
     def check(self, name: str) -> None:
-        """Raise where nothing is to be had now."""
+        """Raise while nothing is available."""
         if self.unreachable:
             raise StorageUnavailable(name)
         if name in self.errors:

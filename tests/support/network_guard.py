@@ -19,7 +19,7 @@ import pytest
 
 
 class OutsideConnection(ConnectionRefusedError):
-    """A test tried to reach something that is not on this machine."""
+    """A test tried to reach something that is not on this host."""
 
 
 class _Socket(Protocol):
@@ -45,7 +45,7 @@ class NetworkGuard:
         self._refuse_unless(_is_loopback(host) or _is_local_name(host), "connect to", host)
 
     def look_up(self, host: object) -> None:
-        """Let a look-up of ``host`` pass, or refuse it; an address needs no look-up."""
+        """Let a lookup of ``host`` pass, or refuse it; an address needs none."""
         self._refuse_unless(_is_address(host) or _is_local_name(host), "look up", host)
 
     def switch_off(self) -> None:

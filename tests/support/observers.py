@@ -103,7 +103,7 @@ class RecordingObserver(Observer):
 
 @define
 class RecordedResults(ResultListener):
-    """What became of the results that a writer was given."""
+    """What happened to the results that a writer was given."""
 
     written: list[AttemptResult] = field(factory=list)
     released: list[Fence] = field(factory=list)

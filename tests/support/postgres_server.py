@@ -140,7 +140,7 @@ class OwnServer(PostgresServer):
 
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer | None]:
-    """Give a server for the length of the block; None where there is none to be had."""
+    """Give a server for the length of the block; None if none is available."""
     given = os.environ.get("TEST_DATABASE_URL")
     if given:
         server = PostgresServer(given)

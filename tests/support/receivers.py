@@ -83,7 +83,7 @@ class Receiver:
         self._next = 0
 
     def release(self) -> None:
-        """Answer 200 to those that hang, and to those that would."""
+        """Release those that hang, and those that would, with a 200."""
         self._released = True
         self._end_hanging(200)
 

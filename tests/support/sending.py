@@ -65,7 +65,7 @@ class Names(NameService):
 
 
 class SilentNames(Names):
-    """A name service that does not answer before it is told to."""
+    """A DNS server that does not respond before it is told to."""
 
     def __init__(self, *answers: Sequence[str]) -> None:
         super().__init__(*answers)

@@ -5,8 +5,9 @@ import os
 import subprocess
 import sys
 import time
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 from urllib.error import URLError
@@ -26,19 +27,20 @@ async def running(
     command: Sequence[str],
     variables: Mapping[str, str],
     within: Path | None = None,
-) -> AsyncIterator[None]:
+) -> AsyncIterator[Process]:
     """Run a command for the length of the block; what it prints goes to a file in a folder.
 
     It runs in the folder ``within``, by default in the current one.
     """
-    with (folder / f"{Path(command[0]).name}.log").open("w") as log:
+    with (folder / f"{Path(command[0]).name}.log").open("a") as log:
         process = await asyncio.create_subprocess_exec(
             *command, env={**os.environ, **variables}, cwd=within, stdout=log, stderr=log
         )
         try:
-            yield
+            yield process
         finally:
-            process.terminate()
+            with suppress(ProcessLookupError):
+                process.terminate()
             await process.wait()
 
 

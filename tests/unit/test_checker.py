@@ -365,7 +365,7 @@ def test_the_checker_finds(kind: str, run: Callable[[], History]) -> None:
 
 
 def may_fail(*outcomes: str, error: str | None = None) -> bool:
-    """Tell whether a delivery may fail for good after attempts with these outcomes."""
+    """Tell whether a delivery may fail permanently after attempts with these outcomes."""
     attempts = [
         evolve(attempt("to-b", number, outcome, NOON + number * SECOND), error=error)
         for number, outcome in enumerate(outcomes, 1)

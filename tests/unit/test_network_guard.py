@@ -1,4 +1,4 @@
-"""The guard that keeps the tests on this machine holds."""
+"""The guard that keeps the tests on this host."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""A directory of environments that asks nobody."""
+"""A directory of environments in memory."""
 
 from collections.abc import Collection
 from uuid import UUID

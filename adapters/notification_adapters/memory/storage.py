@@ -36,13 +36,14 @@ from notification_core.model.message import Topics
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import IngestTransaction
 from notification_core.ports.storage import OnTransactionEnd, Storage
+from notification_core.ports.webhooks import WebhookStore
 
 
 @frozen
 class MemoryStorage(Storage):
     """The stores of one memory: what one writes the others read."""
 
-    webhooks: MemoryWebhookStore
+    webhooks: WebhookStore
     deliveries: MemoryDeliveryStore
     signing_keys: MemorySigningKeyStore
     api_keys: MemoryApiKeyStore

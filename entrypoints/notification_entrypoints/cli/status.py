@@ -87,7 +87,7 @@ def _watch(ops: Api, tell: Callable[[bytes], None]) -> None:
 
 
 async def _look_again(ops: Api, tell: Callable[[bytes], None]) -> None:
-    """Tell every second; a server that is away after the first time is waited for."""
+    """Print it every second; wait for a server that becomes unavailable after the first time."""
     async with ApiClient(ops) as client:
         tell(await client.request("GET", "/status"))
         while True:

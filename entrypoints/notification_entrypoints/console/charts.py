@@ -52,7 +52,7 @@ def stacked_bars(title: str, bars: Sequence[Bar], kind: str = "bars") -> Markup:
 
 
 def line(title: str, values: Sequence[float | None], labels: Sequence[str]) -> Markup:
-    """Return a line through values from left to right, with a gap where there is none."""
+    """Return a line through values from left to right, with a gap if there is none."""
     known = [value for value in values if value is not None]
     most = max(known, default=0) or 1
     step = _WIDTH / max(1, len(values))

@@ -114,7 +114,7 @@ class ConsolePage:
 
     @property
     def caller_name(self) -> str | None:
-        """Who is signed in; None where nobody is asked."""
+        """Who is signed in; None if authentication is disabled."""
         return None if self.caller is ANYBODY else self.caller.name
 
     @property

@@ -53,7 +53,7 @@ async def is_well(source: KafkaSource) -> bool:
 
 
 async def problem_of(source: KafkaSource) -> str:
-    """Return why no events come; nothing where they do."""
+    """Return why no events come; nothing if they do."""
     try:
         await source.check()
     except BrokersUnavailable as error:

@@ -1,4 +1,4 @@
-"""What stands in a message of a topic, and what becomes of one that is no event."""
+"""What is in a message of a topic, and what happens to one that is not an event."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What is special to Kafka as a sink: sizes, and brokers that are away."""
+"""What is special to Kafka as a sink: sizes, and unavailable brokers."""
 
 from collections.abc import AsyncIterator
 from uuid import UUID

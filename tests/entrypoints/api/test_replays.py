@@ -1,4 +1,4 @@
-"""Having events delivered again, over the API."""
+"""Redelivering events, over the API."""
 
 import pytest
 

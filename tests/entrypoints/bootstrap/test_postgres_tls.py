@@ -25,7 +25,7 @@ _IS_ENCRYPTED = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
 
 @frozen
 class Place:
-    """A server that speaks TLS as ``localhost``, who vouches for it, and who does not."""
+    """A server that speaks TLS as ``localhost``, its CA, and another one."""
 
     port: int
     authority: Path
@@ -58,7 +58,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def _authority(folder: Path) -> Path:
-    """Make an authority that vouches for ``localhost``; return the file that names it."""
+    """Make a CA that has issued a certificate for ``localhost``; return its file."""
     folder.mkdir()
     authority = Authority(folder)
     authority.server("localhost")

@@ -1,4 +1,4 @@
-"""``publish``: what is sent, what is said, and when it is tried again."""
+"""``publish``: what is sent, what is printed, and when it is retried."""
 
 import io
 import json

@@ -196,7 +196,7 @@ Client = TestClient[web.Request, web.Application]
 
 @asynccontextmanager
 async def api(**chosen: str) -> AsyncIterator[tuple[Product, Client]]:
-    """Serve the API as these variables set it up; nobody is asked unless they say so."""
+    """Serve the API as these variables set it up; authentication is disabled unless they say so."""
     async with (
         configured(**{"API_AUTH": "none"} | chosen) as product,
         TestClient(TestServer(product.notifications.api())) as client,

@@ -23,7 +23,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Backstage]:
 
 
 def asking(stage: Backstage, **settings: Any) -> Any:
-    """Return the application as one that asks who calls."""
+    """Return the application with authentication."""
     admin = MemoryCredentials({"admin": Caller("Platform", Scope.ADMIN)})
     return stage.but(credentials=[admin], settings=settings)
 

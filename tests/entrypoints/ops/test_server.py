@@ -46,7 +46,7 @@ async def hangs() -> None:
 
 
 class Stubborn:
-    """The check of a part that does not heed its cancellation until it is let go."""
+    """The check of a part that ignores its cancellation until it is let go."""
 
     def __init__(self) -> None:
         self.asked = 0

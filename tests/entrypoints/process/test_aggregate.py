@@ -16,7 +16,7 @@ from notification_entrypoints.process.supervisor.aggregate import MetricTotals
 
 
 def metrics(events: int, in_hand: int = 0) -> Metrics:
-    """Return what a process counts that has taken in and delivered so many events."""
+    """Return what a process counts that has ingested and delivered so many events."""
     made = Metrics("1.2.3", "abc")
     made.events_ingested(Source.HTTP, events, 0)
     for _ in range(events):

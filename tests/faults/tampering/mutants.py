@@ -386,7 +386,7 @@ def give_up_early() -> None:
 
 
 def heed_no_change() -> None:
-    """Go on with what is in hand, whatever becomes of its webhook."""
+    """Go on with what is in hand, whatever happens to its webhook."""
     replaced(
         "notification_core.dispatch.fair_queue:FairQueue.on_webhooks_changed",
         lambda _: lambda *_: False,

@@ -1,4 +1,4 @@
-"""Telling who calls by an API key: read seldom, and yet revoked within a second."""
+"""Authentication by an API key: read seldom, and yet revoked within a second."""
 
 import asyncio
 from datetime import timedelta

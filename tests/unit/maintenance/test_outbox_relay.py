@@ -19,7 +19,7 @@ from tests.support.assembly import MemoryApp
 
 
 class FailingSink(MemorySink):
-    """A sink that may be away, or lose the response to what it was sent."""
+    """A sink that may be unavailable, or lose the response to what it was sent."""
 
     def __init__(self) -> None:
         super().__init__()

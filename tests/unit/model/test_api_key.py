@@ -1,4 +1,4 @@
-"""API keys: how they are written, told apart and judged."""
+"""API keys: how they are written, told apart and checked."""
 
 import re
 from datetime import timedelta

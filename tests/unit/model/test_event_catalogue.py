@@ -40,7 +40,7 @@ def a_type(**changes: Any) -> dict[str, Any]:
 
 
 def a_document(item: Any = None, **more: Any) -> dict[str, Any]:
-    """Return a catalogue with one type, or with what stands in its place."""
+    """Return a catalogue with one type, or with what is there instead."""
     item = a_type() if item is None else item
     return {"openapi": "3.1.0", "webhooks": {PLACED: item}, **more}
 

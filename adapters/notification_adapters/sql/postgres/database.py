@@ -155,7 +155,7 @@ class PostgresDatabase(Database):
 
     @property
     def max_transactions(self) -> int:
-        """As many as there may be connections."""
+        """The limit of connections."""
         return self.pool.size
 
     async def close(self) -> None:

@@ -43,7 +43,7 @@ class PostgresNotifier(DispatchNotifier):
         self._notified.clear()
 
     def on_notify(self, name: str) -> None:
-        """Take in a notification that a session has received."""
+        """Handle a notification that a session has received."""
         if name != self._name:
             self._notified.set()
 

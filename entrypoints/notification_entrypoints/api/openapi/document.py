@@ -35,7 +35,7 @@ _ENVIRONMENTS = "x-environments"
 
 @frozen
 class Schema:
-    """A schema of the document, compiled when something is first judged by it."""
+    """A schema of the document, compiled when something is first validated by it."""
 
     root: Object = field(repr=False)
     _compile: Callable[[Object], Validator] = field(repr=False)

@@ -144,4 +144,4 @@ def _too_many(problem: Problem, wait: float) -> RequestRefused:
 
 
 CALLERS = web.AppKey("callers", Callers)
-"""What tells who calls an application."""
+"""What authenticates the callers of an application."""

@@ -44,7 +44,7 @@ async def create(request: web.Request) -> web.StreamResponse:
 
 @routes.post("/api-keys/{key_id}/revoke", name="revoke_api_key")
 async def revoke(request: web.Request) -> web.StreamResponse:
-    """Revoke a key: it opens nothing from now on."""
+    """Revoke a key: it is rejected from now on."""
     page = await open_page(request)
     await page.api.call("revokeApiKey", key_id=id_in(request.match_info["key_id"]))
     return page.redirect("api_keys")

@@ -59,7 +59,7 @@ async def example(request: web.Request) -> web.StreamResponse:
 
 @routes.post(_PUBLISH)
 async def publish(request: web.Request) -> web.StreamResponse:
-    """Publish an event, and show what becomes of it."""
+    """Publish an event, and show its delivery status."""
     page, form = await open_page(request), await sent_form(request)
     name, data = text_of(form, "event"), text_of(form, "data")
     try:
@@ -107,7 +107,7 @@ async def _form(
 
 @routes.get(f"{_PATH}/{{event_id:[^/]+}}", name="event")
 async def event(request: web.Request) -> web.StreamResponse:
-    """Show an event, and for every webhook what became of it."""
+    """Show an event, and its delivery status at every webhook."""
     page = await open_page(request)
     event_id = request.match_info["event_id"]
     found, webhooks = await asyncio.gather(
@@ -142,7 +142,7 @@ async def event(request: web.Request) -> web.StreamResponse:
 
 
 def _outcomes(page: ConsolePage, event: Fields, webhooks: Sequence[Fields]) -> Sequence[Outcome]:
-    """Return what became of an event at each webhook: first what did not arrive."""
+    """Return an event's delivery status at each webhook: first what did not arrive."""
     by_webhook: dict[str, list[Fields]] = defaultdict(list)
     for delivery in event["deliveries"]:
         by_webhook[delivery["webhook_id"]].append(delivery)

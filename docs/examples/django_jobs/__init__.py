@@ -1,0 +1,1 @@
+"""A Django project that publishes through an outbox of its own, which Celery empties."""
