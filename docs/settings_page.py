@@ -33,7 +33,7 @@ GROUPS = {
 # What an installation on servers sets before anything else: an example, and what to know of it.
 FIRST: Mapping[str, tuple[str, str]] = {
     "DB_URI": (
-        "postgresql://notifications@db.example.com/notifications",
+        "db.example.com:5432",
         (
             "Where everything is stored. User and password can be set apart "
             "(`DB_AUTH_USER`, `DB_AUTH_PASS_FILE`)."
@@ -54,7 +54,7 @@ FIRST: Mapping[str, tuple[str, str]] = {
         ),
     ),
     "KAFKA_BROKERS": (
-        "kafka-1.example.com:9092,kafka-2.example.com:9092",
+        "kafka.example.com:9092",
         "Where `consumer` reads events. Empty if events are only published over HTTP.",
     ),
     "PROJECT_MANAGEMENT_API_URI": (
