@@ -63,8 +63,9 @@ WORDS = {
     r"(?:many|much) as (?:it|there|they) may\b": "limit, at its limit",
     r"(?:absent|left out|empty|refused|nothing|there) where\b|where there (?:is|are)\b": "if",
 }
-PATTERN = re.compile(
-    rf"(?<![\w-])(?:{'|'.join(f'({pattern})' for pattern in WORDS)})", re.IGNORECASE
+PATTERN = re.compile(  # A line may end within a phrase.
+    rf"(?<![\w-])(?:{'|'.join(f'({pattern})' for pattern in WORDS)})".replace(" ", r"\s+"),
+    re.IGNORECASE,
 )
 BETTER = tuple(WORDS.values())
 GENERATED = re.compile(r"<!-- figures -->.*<!-- end of figures -->", re.DOTALL)
@@ -89,7 +90,7 @@ def _found(line: int, text: str, *, skip_names: bool) -> Iterator[tuple[int, str
     if skip_names:
         for skipped in (GENERATED, NAMES):
             text = skipped.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
-    for found in PATTERN.finditer(text.replace("\n", " ")):
+    for found in PATTERN.finditer(text):
         place = line + text.count("\n", 0, found.start())
         yield place, " ".join(found[0].split()), BETTER[(found.lastindex or 1) - 1]
 
@@ -116,7 +117,8 @@ def comments(source: str) -> str:
         if token.type == tokenize.COMMENT:
             row, column = token.start
             line = blank[row - 1]
-            blank[row - 1] = line[:column] + token.string + line[column + len(token.string) :]
+            said = token.string.replace("#", " ", 1)
+            blank[row - 1] = line[:column] + said + line[column + len(said) :]
     return "".join(blank)
 
 

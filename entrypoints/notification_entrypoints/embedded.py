@@ -81,7 +81,7 @@ def settings(catalogue: Mapping[str, Any] | None = None, /, **variables: str) ->
     """Return the settings that these variables make; what is left out has its default.
 
     A ``catalogue`` is what the file of EVENT_CATALOGUE would hold, as a value. A variable that is
-    no setting is logged as a warning. Raises :class:`InvalidSettings`, which names each variable
+    not a setting is logged as a warning. Raises :class:`InvalidSettings`, which names each variable
     that is wrong, and :class:`InvalidInput` for what is no catalogue.
     """
     for unknown in unknown_variables(variables):

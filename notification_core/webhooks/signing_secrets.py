@@ -52,7 +52,7 @@ class SigningSecretService:
         """Have a webhook's requests signed with a new secret: ``whsec_…``, or one that is made.
 
         The one before it stays valid for 24 hours. Raises :class:`InvalidInput` for a text that is
-        no secret or is live already, and :class:`ResponseAlreadyStored` if the request whose
+        not a secret or is live already, and :class:`ResponseAlreadyStored` if the request whose
         response ``make_records`` makes has one.
         """
         content = self._new_secret() if text is None else parse_signing_secret(text)
