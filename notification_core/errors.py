@@ -6,7 +6,7 @@ No message holds a secret, and each says what is wrong and what would be right.
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 from uuid import UUID
 
 
@@ -30,6 +30,12 @@ class InvalidInput(NotificationError, ValueError):
     def __init__(self, message: str, details: Sequence[Detail] = ()) -> None:
         super().__init__(message)
         self.details = tuple(details)
+
+    @classmethod
+    def of(cls, what: str, details: Sequence[Detail]) -> Self:
+        """Return the error that ``what`` is refused, whose message has every detail."""
+        problems = [f"{detail.field}: {detail.message}" for detail in details]
+        return cls(" ".join([f"{what} is refused.", *problems]), details)
 
 
 class InvalidEvent(InvalidInput):

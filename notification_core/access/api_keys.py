@@ -66,7 +66,7 @@ class ApiKeyService:
         """Make a key; raise :class:`InvalidApiKey`, which names all that is wrong."""
         now = self._clock.now()
         if details := [*_errors(draft, now)]:
-            raise InvalidApiKey("The API key is refused: see the details.", details)
+            raise InvalidApiKey.of("The API key", details)
         key_id = self._ids()
         secret_text = format_api_key(key_id, self._new_secret())
         key = ApiKey(

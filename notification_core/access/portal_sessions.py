@@ -86,7 +86,7 @@ class PortalSessionService:
         ``require_environment`` does.
         """
         if details := [*_errors(draft)]:
-            raise InvalidPortalSession("The session is refused: see the details.", details)
+            raise InvalidPortalSession.of("The session", details)
         await self._require_environment(environment_id)
         now, session_id = self._clock.now(), self._ids()
         code = format_token((environment_id, session_id), self._new_secret())

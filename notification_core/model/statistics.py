@@ -213,4 +213,5 @@ def choose_period(
 
 
 def _invalid(message: str) -> InvalidPeriod:
-    return InvalidPeriod("The time is refused: see the details.", [Detail("since", message)])
+    details = [Detail("since", message)]
+    return InvalidPeriod.of("The time", details)

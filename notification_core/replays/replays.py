@@ -160,6 +160,7 @@ def _selection(draft: ReplayDraft, now: datetime) -> Selection:
     since = draft.since.astimezone(UTC)
     if since >= until:
         problem = "The time is not before until, which is now where it is left out or to come."
-        raise InvalidReplay("The replay is refused: see the details.", [Detail("since", problem)])
+        details = [Detail("since", problem)]
+        raise InvalidReplay.of("The replay", details)
     states = NOT_ARRIVED if draft.states is None else draft.states
     return Selection(since, until, frozenset(states), includes_filtered=draft.states is not None)

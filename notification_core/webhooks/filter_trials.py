@@ -47,7 +47,7 @@ class FilterTrials:
         :class:`WebhookNotFound` and :class:`StorageUnavailable`.
         """
         if details := self._filters.validate(text):
-            raise InvalidFilter("The filter is refused: see the details.", details)
+            raise InvalidFilter.of("The filter", details)
         webhook = await self._webhooks.get(environment_id, webhook_id)
         results = []
         for event in await self._history.bodies(environment_id, webhook.events, most):

@@ -253,7 +253,7 @@ class WebhookService:
         except InvalidInput as refused:
             details += refused.details
         if details:
-            raise InvalidWebhook("The webhook is refused: see the details.", details)
+            raise InvalidWebhook.of("The webhook", details)
 
 
 def _drawn_over(webhook: Webhook, draft: WebhookDraft) -> Webhook:

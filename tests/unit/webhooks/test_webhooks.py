@@ -101,7 +101,9 @@ async def test_a_wrong_field_is_named_and_nothing_is_stored(
 ) -> None:
     with pytest.raises(InvalidWebhook) as refused:
         await create(app, **fields)
-    assert [detail.field for detail in refused.value.details] == [wrong]
+    ((field, message),) = refused.value.details
+    assert field == wrong
+    assert str(refused.value) == f"The webhook is refused. {wrong}: {message}"
     assert list(await app.webhooks.list(ENVIRONMENT)) == []
 
 
