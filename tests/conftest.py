@@ -1,7 +1,8 @@
 """What every test runs under: on this host only, and with hypothesis set for the place."""
 
+import gc
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 
 import hypothesis
 import pytest
@@ -32,6 +33,18 @@ os.environ["SSL_CERT_FILE"] = os.devnull
 pytest_addoption = reporting.pytest_addoption
 pytest_collection_modifyitems = reporting.pytest_collection_modifyitems
 pytest_terminal_summary = reporting.pytest_terminal_summary
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect no garbage among thousands of tests that all stay, and look for it less often."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.set_threshold(10_000, 20, 20)
+        gc.enable()
 
 
 def require(condition: object, reason: str) -> None:
