@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import cache
 from importlib.resources import files
 from typing import Any, cast
 
@@ -146,9 +147,19 @@ def operations() -> Mapping[str, tuple[str, str]]:
 
 def strict_validator(schema: Node) -> Draft202012Validator:
     """Compile a schema of the document so that fields that it does not name are refused."""
-    components = {"schemas": _closed(DOCUMENT["components"]["schemas"])}
-    root = {"allOf": [_closed(schema)], "components": components}
+    return _strict_validator(msgspec.json.encode(schema))
+
+
+@cache
+def _strict_validator(schema: bytes) -> Draft202012Validator:
+    # Once for each schema: compiling takes longer than most calls of the API.
+    root = {"allOf": [_closed(msgspec.json.decode(schema))], "components": _closed_components()}
     return Draft202012Validator(root, validate_formats=True)
+
+
+@cache
+def _closed_components() -> Node:
+    return {"schemas": _closed(DOCUMENT["components"]["schemas"])}
 
 
 def resolved(node: Node) -> Node:
