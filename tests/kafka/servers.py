@@ -65,7 +65,7 @@ class Server:
         self._lives += 1
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(  # noqa: S603 - this test's own words
-                [*_java(self.folder, "-Xmx384m", "-XX:TieredStopAtLevel=1"),
+                [*_java(self.folder, "-Xmx384m"),
                  "kafka.Kafka", self.folder / "server.properties"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
@@ -248,7 +248,7 @@ def _format(
     path = server.folder / "server.properties"
     path.write_text("".join([*lines, f"log.dirs={server.folder / 'data'}\n"]))
     subprocess.run(  # noqa: S603 - this test's own words
-        [*_java(server.folder, "-XX:TieredStopAtLevel=1"), "kafka.tools.StorageTool", "format",
+        [*_java(server.folder), "kafka.tools.StorageTool", "format",
          "--cluster-id", cluster_id or _cluster_id(), "--config", path, *how],
         check=True, timeout=PATIENCE, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
     )  # fmt: skip
@@ -258,6 +258,8 @@ def _java(folder: Path, *options: str) -> Sequence[str | Path]:
     program, libraries = java(), jars()
     assert program
     assert libraries
+    # What lives for a minute is not worth a second compilation, nor threads that collect garbage.
+    options = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", *options)
     # The folder is on the class path for its log4j2.xml.
     return [program, *options, "-cp", os.pathsep.join([str(folder), f"{libraries}/*"])]
 
