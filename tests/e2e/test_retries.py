@@ -48,4 +48,5 @@ async def test_a_slow_receiver_has_as_long_as_its_webhook_gives_it(tmp_path: Pat
         )
         duration = late["duration_ms"]
         assert isinstance(duration, float)
-        assert 250 <= duration < 5000, "the installation would give it ten seconds"
+        # A loop's timers may come early by its clock's resolution.
+        assert 249 <= duration < 5000, "the installation would give it ten seconds"
