@@ -110,6 +110,7 @@ class TestWhatIsCompared:
             commit_of("nonsense")
 
 
+@pytest.mark.long  # each comparison installs so, and it is not about what users get
 def test_this_tree_is_installed_apart_from_the_environment_that_measures(tmp_path: Path) -> None:
     product = install(wheel_of(None, tmp_path), tmp_path / "venv")
     assert product.command.is_relative_to(tmp_path)
