@@ -64,7 +64,7 @@ _ON_POSTGRES: Final = {
     "at": "to_timestamp(({ms}) / 1000.0)",
     "blob": "'\\x{hex}'::bytea",
     "uuid": "'{text}'::uuid",
-    "series": "generate_series(1, {last}) AS s(n)",
+    "series": "generate_series(1::bigint, {last}) AS s(n)",
 }
 _ON_SQLITE: Final = {
     "id": "printf('%012x70008000%012x', {ms}, n)",

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -119,11 +120,12 @@ class SqlStatisticsStore(StatisticsStore):
 
 
 def _add_rows(buckets: defaultdict[datetime, Counts], rows: Iterable[Any], period: Period) -> None:
-    by_start: defaultdict[datetime, list[Sequence[Any]]] = defaultdict(list)
+    by_bucket: defaultdict[datetime, list[Sequence[Any]]] = defaultdict(list)
+    start_of = cache(period.span.start_of)
     for row in rows:
-        by_start[row.bucket_start].append(row[1:])
-    for start, started in by_start.items():
-        add_rows(buckets[period.span.start_of(start)], started)
+        by_bucket[start_of(row.bucket_start)].append(row[1:])
+    for start, of_bucket in by_bucket.items():
+        add_rows(buckets[start], of_bucket)
 
 
 def add_rows(counts: Counts, rows: Iterable[Sequence[Any]]) -> None:
@@ -157,10 +159,8 @@ async def merge_minutes(database: Database, before: datetime, limit: int) -> int
     async with database.write_transaction() as connection:
         rows = (await connection.execute(old.with_for_update(skip_locked=True))).all()
         by_hour: defaultdict[datetime, CountsByWebhook] = defaultdict(CountsByWebhook)
-        for row in rows:
-            hour = by_hour[BucketSize.HOUR.start_of(row.bucket_start)]
-            counted = [getattr(row, column.name) for column in _COUNTED]
-            add_rows(hour.of(row.environment_id, row.webhook_id), [counted])
+        for (start, *key), of_hour in _by_hour(rows).items():
+            add_rows(by_hour[start].of(*key), of_hour)
         merged = [
             row
             for hour, counts in by_hour.items()
@@ -170,6 +170,15 @@ async def merge_minutes(database: Database, before: datetime, limit: int) -> int
             await database.dialect.add_statistics(connection, sorted(merged))
         await _delete(connection, rows)
     return len(rows)
+
+
+def _by_hour(rows: Iterable[Any]) -> Mapping[tuple[datetime, UUID, UUID], list[Sequence[Any]]]:
+    """Return what was counted by hour, environment and webhook."""
+    counted: defaultdict[tuple[datetime, UUID, UUID], list[Sequence[Any]]] = defaultdict(list)
+    for row in rows:
+        key = BucketSize.HOUR.start_of(row.bucket_start), row.environment_id, row.webhook_id
+        counted[key].append([getattr(row, column.name) for column in _COUNTED])
+    return counted
 
 
 async def delete_before(database: Database, before: datetime, limit: int) -> int:
