@@ -125,7 +125,7 @@ FORMS: Final[Mapping[str, Mapping[str, str]]] = {
     f"POST {_WEBHOOK}/edit": _DRAFT,
     f"POST {_OF}/publish": {"event": "job-created", "data": "{}"},
     f"POST {_WEBHOOK}/replays": {"since": "2020-01-01T00:00:00Z", "states": "failed"},
-    f"POST {PREFIX}/api-keys": {"name": "x", "scope": "read"},
+    f"POST {PREFIX}/api-keys": {"name": "x", "scope": "read", "reach": "all"},
 }
 """What each form sends, so that nothing else is wrong with it."""
 

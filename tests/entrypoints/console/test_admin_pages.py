@@ -30,7 +30,7 @@ async def test_an_emergency_is_confirmed_by_typing(console: Console) -> None:
 
 async def test_an_api_key_is_shown_once_and_revoked(console: Console) -> None:
     assert "No API keys yet" in (await console.get("/api-keys")).words
-    made = await console.post("/api-keys", name=HOSTILE, scope="read")
+    made = await console.post("/api-keys", name=HOSTILE, scope="read", reach="all")
     assert "whk_" in made.text
     assert "<script>alert" not in made.text
     page = await console.get("/api-keys")
@@ -48,13 +48,24 @@ async def test_what_is_wrong_with_an_api_key_stands_at_its_field(console: Consol
         assert f'id="{field}-error"' in page.text
 
 
+async def test_a_key_for_all_environments_is_asked_for_in_words(console: Console) -> None:
+    page = await console.post("/api-keys", name="Mine", scope="write", reach="some")
+    assert page.status == 400
+    assert "Name the environments, or choose all of them." in page.words
+    assert "No API keys yet" in page.words
+    page = await console.post(
+        "/api-keys", name="Mine", scope="write", reach="some", environments=str(ENVIRONMENT)
+    )
+    assert "Mine active write 1" in page.words
+
+
 async def test_the_audit_log_says_who_changed_what(console: Console) -> None:
     page = await console.get(console.of_environment("/audit"))
     assert "Nothing has been changed yet." in page.words
     webhook_id = await subscribed(console)
     page = await console.get(console.of_environment("/audit"))
     assert f"createWebhook {webhook_id} anybody" in page.words
-    await console.post("/api-keys", name="Mine", scope="read")
+    await console.post("/api-keys", name="Mine", scope="read", reach="all")
     page = await console.get("/audit")
     assert "createApiKey" in page.words
 

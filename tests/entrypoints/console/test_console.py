@@ -110,7 +110,7 @@ async def test_operators_see_what_waits_and_the_webhooks_that_need_a_look(consol
     await log_success(console.stage)
     async with console_of(console.stage, console.stage.application) as fresh:
         page = await fresh.get("/")
-    assert "Pending deliveries 1 of 1 webhooks" in page.words
+    assert "Pending deliveries 1 to 1 webhook" in page.words
     assert f"{HOSTILE} {str(ENVIRONMENT)[:8]}… 1 0 failed" in page.words
     assert "<script>alert" not in page.text
 

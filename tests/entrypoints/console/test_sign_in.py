@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import aiohttp
 import pytest
 from attrs import frozen
 from yarl import URL
@@ -198,6 +199,38 @@ async def test_a_credential_that_is_not_good_is_refused_at_its_field(
     assert shown.field("credential") == ""
     assert not guarded.cookies
     assert await audited(guarded) == []
+
+
+async def test_a_new_sign_in_ends_the_earlier_session_of_the_browser(guarded: Guarded) -> None:
+    await guarded.sign_in(await guarded.key())
+    (first,) = guarded.cookies.values()
+    await guarded.sign_in(await guarded.key())
+    (second,) = guarded.cookies.values()
+    assert first.value != second.value
+    headers = {"Cookie": f"notification-console={first.value}"}
+    async with aiohttp.ClientSession() as stranger:
+        url = f"{guarded.console.url}/console/"
+        async with stranger.get(url, headers=headers, allow_redirects=False) as response:
+            assert response.status == 303
+    assert [action for action, _, _ in await audited(guarded)] == ["signOut", "signIn", "signIn"]
+
+
+async def test_sign_ins_are_counted_by_the_limit_of_requests(guarded: Guarded) -> None:
+    # API_RATE_LIMIT
+    stage = guarded.console.stage
+    admin = MemoryCredentials({"admin": Caller("Platform", Scope.ADMIN)})
+    changed = stage.but(
+        credentials=[admin],
+        console_sessions=console_sessions(
+            stage.application.settings, stage.storage, SystemClock(), stage.application.ids, [admin]
+        ),
+        settings={"api.rate_limit": 2},
+    )
+    async with console_of(stage, changed) as console:
+        shown = [await console.post("/sign-in", credential="admin") for _ in range(5)]
+    limited = [each for each in shown if each.status == 429]
+    assert limited
+    assert limited[0].headers["Retry-After"]
 
 
 async def test_somebody_who_may_do_nothing_does_not_sign_in(guarded: Guarded) -> None:

@@ -1,11 +1,12 @@
 """API keys: who may call the API, made, listed and revoked by administrators."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
 from notification_entrypoints.api.problems import RequestRefused
-from notification_entrypoints.console.forms import refused_by, sent_form, text_of
+from notification_entrypoints.console.forms import Sent, refused_by, sent_form, text_of
 from notification_entrypoints.console.page import ConsolePage, id_in, open_page
 
 routes = web.RouteTableDef()
@@ -23,7 +24,12 @@ async def api_keys(request: web.Request) -> web.StreamResponse:
 async def create(request: web.Request) -> web.StreamResponse:
     """Make a key and show it: this once, so that there is no redirect."""
     page, form = await open_page(request), await sent_form(request)
-    environments: object = text_of(form, "environments").split() or "all"
+    chosen = text_of(form, "environments").split()
+    is_for_all = form.get("reach") == "all"
+    environments: object = "all" if is_for_all else chosen
+    if not (is_for_all or chosen):
+        wrong = {"environments": ["Name the environments, or choose all of them."]}
+        return await _show(page, status=400, errors=wrong, draft=_sent(form))
     draft = {
         "name": text_of(form, "name"),
         "scope": text_of(form, "scope"),
@@ -37,9 +43,14 @@ async def create(request: web.Request) -> web.StreamResponse:
         return await _show(
             page,
             **refused_by(refusal, ("environments",)),
-            draft={name: text_of(form, name) for name in ("name", "environments", "expires_at")},
+            draft=_sent(form),
         )
     return await _show(page, made=made.json)
+
+
+def _sent(form: Sent) -> Mapping[str, str]:
+    names = ("name", "scope", "reach", "environments", "expires_at")
+    return {name: text_of(form, name) for name in names}
 
 
 @routes.post("/api-keys/{key_id}/revoke", name="revoke_api_key")

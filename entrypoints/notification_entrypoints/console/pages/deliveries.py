@@ -12,6 +12,7 @@ from notification_entrypoints.api.problems import Problem, RequestRefused
 from notification_entrypoints.console.charts import WaterfallBar, waterfall
 from notification_entrypoints.console.forms import key_of, sent_form
 from notification_entrypoints.console.json_view import json_view
+from notification_entrypoints.console.keys import APPLICATION
 from notification_entrypoints.console.outcomes import sentence_of
 from notification_entrypoints.console.page import ConsolePage, id_in, open_page
 from notification_entrypoints.console.pages.events import event_body
@@ -48,18 +49,16 @@ async def redeliver(request: web.Request) -> web.StreamResponse:
 
 
 async def _delivery_of(page: ConsolePage) -> Fields:
-    """Return the delivery that a path names, with the webhook that it is to."""
+    """Return the delivery that a path names.
+
+    Raises :class:`aiohttp.web.HTTPNotFound` if it is of another environment than the path says.
+    """
     delivery_id = id_in(page.request.match_info["delivery_id"])
-    found = (await page.api.call("getDelivery", delivery_id=delivery_id)).json
-    # Its event is asked for in the environment of the path: there is none in another one.
-    await page.api.call(
-        "getEvent",
-        environment_id=page.environment,
-        event_id=found["event_id"],
-        query={"limit": 1},
-    )
-    fields: Fields = found
-    return fields
+    found: Fields = (await page.api.call("getDelivery", delivery_id=delivery_id)).json
+    history = page.request.app[APPLICATION].storage.history
+    if await history.environment_of(delivery_id) != page.environment:
+        raise web.HTTPNotFound
+    return found
 
 
 async def _webhook(page: ConsolePage, webhook_id: str) -> Fields | None:

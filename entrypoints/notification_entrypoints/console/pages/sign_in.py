@@ -1,6 +1,7 @@
 """Signing in and out, and the link that opens the portal for a customer."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from http import HTTPStatus
 from typing import Final
@@ -61,6 +62,7 @@ async def sign_in(request: web.Request) -> web.StreamResponse:
         return _form(request, where, _UNKEPT, HTTPStatus.BAD_REQUEST)
     try:
         grant = await callers.grant(request, credential)
+        callers.count(request, grant.caller)
         made = await application.console_sessions.create(
             grant, lambda session: [_entry(request, application, session, "signIn")]
         )
@@ -69,6 +71,8 @@ async def sign_in(request: web.Request) -> web.StreamResponse:
     except RequestRefused as error:
         status = error.problem.value.http_code
         return _form(request, where, str(error), status, error.headers)
+    # This browser has one session: nobody would end the earlier one any more.
+    await _end_session(request, application)
     response = web.Response(status=HTTPStatus.SEE_OTHER, headers={hdrs.LOCATION: where})
     # Whoever was a customer here is no customer any more.
     forget_tokens(request, response)
@@ -80,15 +84,7 @@ async def sign_in(request: web.Request) -> web.StreamResponse:
 @routes.post("/sign-out", name="sign_out")
 async def sign_out(request: web.Request) -> web.StreamResponse:
     """End the session at once, not only in this browser."""
-    application = request.app[APPLICATION]
-    if token := console_token(request):
-        try:
-            session = await application.console_sessions.find(token)
-        except SessionEnded:
-            pass
-        else:
-            records = [_entry(request, application, session, "signOut")]
-            await application.console_sessions.end(session, records)
+    await _end_session(request, request.app[APPLICATION])
     response = web.Response(status=HTTPStatus.SEE_OTHER, headers={hdrs.LOCATION: SIGN_IN})
     forget_tokens(request, response)
     return response
@@ -129,6 +125,15 @@ def _form(
     }
     templates = request.app[TEMPLATES]
     return html_response(templates, "sign_in.html", context, status=status, headers=headers)
+
+
+async def _end_session(request: web.Request, application: Application) -> None:
+    """End the session that a browser has, if it has one."""
+    if token := console_token(request):
+        with suppress(SessionEnded):
+            session = await application.console_sessions.find(token)
+            records = [_entry(request, application, session, "signOut")]
+            await application.console_sessions.end(session, records)
 
 
 def _next(where: str) -> str:
