@@ -4,7 +4,7 @@ A server with webhooks that work, that fail and that were never sent to is looke
 Chromium, at three widths and in both colour schemes. A page fails that does not return 200,
 that violates its content security policy, logs an error, asks another origin for anything, is
 wider than its window, or in which axe finds a fault of accessibility. With ``--pictures FOLDER``
-the pages are written there. Ends with 1 if any failed.
+pictures of the pages are written there. Ends with 1 if any failed.
 """
 
 import asyncio
@@ -21,11 +21,14 @@ from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
+from uuid import UUID
 
 import aiohttp
 from playwright.async_api import Browser, Page, Playwright, Request, Response, async_playwright
 
 from tests.browser import portal, stories, times
+from tests.browser.day import add_day
+from tests.browser.pictures import draw
 from tests.support.ports import free_ports
 from tests.support.services import START_SECONDS, responding, running, until_ok
 
@@ -46,7 +49,6 @@ async def main() -> int:
     parser.add_argument("--pictures", type=Path, help="write the pages here")
     parser.add_argument("--times", action="store_true", help="measure with a million deliveries")
     given = parser.parse_args()
-    pictures: Path | None = given.pictures
     if given.times:
         await times.run()
         return 0
@@ -63,8 +65,8 @@ async def main() -> int:
             faults += found
         faults += await stories.run(browser, url, paths["overview"], call)
         faults += await portal.run(await _launch(playwright, portal.BLOCKS_THIRD_PARTY_COOKIES))
-        if pictures is not None:
-            await _draw(browser, url, paths, pictures)
+        if given.pictures is not None:
+            await draw(browser, url, paths, WIDTHS, given.pictures)
         await browser.close()
     for fault in dict.fromkeys(faults):
         print(f"- {fault}")
@@ -141,17 +143,6 @@ async def _accessibility(page: Page, axe: str) -> list[str]:
     ]
 
 
-async def _draw(browser: Browser, url: str, paths: Paths, folder: Path) -> None:
-    for scheme, width in product(("light", "dark"), WIDTHS):
-        context = await browser.new_context(color_scheme=scheme)  # type: ignore[arg-type]  # one of its literals
-        page = await context.new_page()
-        await page.set_viewport_size({"width": width, "height": _HEIGHT})
-        for name, path in paths.items():
-            await page.goto(f"{url}{path}", wait_until="load")
-            await page.screenshot(path=folder / f"{name}-{width}-{scheme}.png")
-        await context.close()
-
-
 @asynccontextmanager
 async def _console() -> AsyncIterator[tuple[str, Paths, stories.Call]]:
     """Run a server with something to see; gives its origin, the paths of its pages and its API."""
@@ -168,7 +159,8 @@ async def _console() -> AsyncIterator[tuple[str, Paths, stories.Call]]:
             url = f"http://127.0.0.1:{api}"
             await until_ok(client, f"http://127.0.0.1:{ops}/readyz")
             call = partial(_call, client, f"{url}/api")
-            yield url, await _fill(call, f"http://127.0.0.1:{receiver}"), call
+            paths = await _fill(call, f"http://127.0.0.1:{receiver}", Path(folder))
+            yield url, paths, call
 
 
 async def _call(
@@ -179,20 +171,20 @@ async def _call(
         return await response.json()
 
 
-async def _fill(call: stories.Call, receiver: str) -> Paths:
+async def _fill(call: stories.Call, receiver: str, folder: Path) -> Paths:
     """Create webhooks, publish events, and wait until some have arrived and some have failed."""
     environment_id = uuid.uuid4()
     environment = f"/environments/{environment_id}"
     types = await call("GET", "/webhooks/events")
     names = [known["name"] for known in types]
-    created = {}
+    created: dict[int, Any] = {}
     for name, status, events in (
         ("Acme orders", 200, names),
         ("Billing sync", 500, names[:3]),
-        ("Nothing yet <b>&</b>", 200, names[-1:]),
+        ("Search index", 200, names[-1:]),
     ):
         draft = {"name": name, "url": f"{receiver}/{status}", "events": events}
-        created[status] = await call("POST", f"{environment}/webhooks", draft)
+        created.setdefault(status, await call("POST", f"{environment}/webhooks", draft))
     for number in range(_EVENTS):
         known = types[number % (len(types) - 1)]
         event = {"event": known["name"], "data": known["example"]}
@@ -201,7 +193,10 @@ async def _fill(call: stories.Call, receiver: str) -> Paths:
     async with asyncio.timeout(START_SECONDS):
         while len(await call("GET", f"/webhooks/{fails}/logs")) < len(names):  # noqa: ASYNC110 - it is asked of a server
             await asyncio.sleep(0.1)
-    (delivery, *_) = await call("GET", f"/webhooks/{fails}/deliveries?limit=100")
+    for webhook_id, failing in ((works, 0.04), (fails, 0.5)):
+        add_day(folder, environment_id, UUID(webhook_id), failing)
+    deliveries = await call("GET", f"/webhooks/{fails}/deliveries?limit=100")
+    delivery = max(deliveries, key=lambda each: each["attempt"])
     events = await call("GET", f"{environment}/events")
     console = f"/console/environments/{environment_id}"
     empty = f"/console/environments/{uuid.uuid4()}"
