@@ -22,8 +22,8 @@ STORAGES: Final[Mapping[str, OpenStorage]] = {
 _TIMES: Final = 20
 _WARM: Final = 2
 _OPEN_PAGES: Final = 10
-_PAIRS: Final = 4
-_EVENTS: Final = 4_000
+_PAIRS: Final = 3
+_EVENTS: Final = 12_000
 
 
 async def run() -> None:
