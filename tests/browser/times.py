@@ -26,9 +26,10 @@ _PAIRS: Final = 3
 _EVENTS: Final = 12_000
 
 
-async def run() -> None:
-    """Measure on both engines; print a table of pages, then the pairs."""
-    for name, opened in STORAGES.items():
+async def run(names: Sequence[str]) -> None:
+    """Measure on engines; print for each a table of pages, then the pairs."""
+    for name in names:
+        opened = STORAGES[name]
         async with running_receiver() as receiver, opened() as storage, up(storage) as system:
             urls = [f"{receiver.url}/hook?{n}" for n in range(WEBHOOKS)]
             environment = await system.subscribe(urls)
