@@ -15,7 +15,7 @@ _STREAM_SECONDS = 30_000
 async def run(browser: Browser, url: str, console: str, call: Call) -> Sequence[str]:
     """Run every story on the pages of an environment; return what went wrong."""
     faults = []
-    for story in (live_overview, lost_connection):
+    for story in (live_overview, live_webhook, lost_connection):
         context = await browser.new_context()
         page = await context.new_page()
         try:
@@ -35,12 +35,23 @@ async def live_overview(page: Page, url: str, console: str, call: Call) -> None:
     figure = page.locator("dl.figures .figure dd").first
     before = await figure.inner_text()
     await page.evaluate("window.isSame = true")
-    (known, *_) = await call("GET", "/webhooks/events")
-    event = {"event": known["name"], "data": known["example"]}
-    await call("POST", f"{console.removeprefix('/console')}/events", event)
+    await _publish(call, console)
     await expect(figure).not_to_have_text(before, timeout=_STREAM_SECONDS)
     await expect(table).to_have_attribute("open", "")
     assert await page.evaluate("window.isSame"), "The page was loaded again."
+
+
+async def live_webhook(page: Page, url: str, console: str, call: Call) -> None:
+    """See a delivery in the list of an open webhook; what is typed into its filter stays."""
+    (webhook, *_) = await call("GET", f"{console.removeprefix('/console')}/webhooks")
+    await page.goto(f"{url}{console}/webhooks/{webhook['webhook_id']}")
+    status = page.get_by_label("Status code")
+    await status.fill("20")
+    row = page.locator("#rows a.row").first
+    before = await row.get_attribute("href")
+    await _publish(call, console)
+    await expect(row).not_to_have_attribute("href", before or "", timeout=_STREAM_SECONDS)
+    await expect(status).to_have_value("20")
 
 
 async def lost_connection(page: Page, url: str, console: str, call: Call) -> None:
@@ -53,3 +64,10 @@ async def lost_connection(page: Page, url: str, console: str, call: Call) -> Non
     await expect(status).to_be_visible(timeout=_STREAM_SECONDS)
     await page.context.set_offline(False)
     await expect(status).to_be_hidden(timeout=_STREAM_SECONDS)
+
+
+async def _publish(call: Call, console: str) -> None:
+    """Publish an example of the first type, which the first webhook of the environment gets."""
+    (known, *_) = await call("GET", "/webhooks/events")
+    event = {"event": known["name"], "data": known["example"]}
+    await call("POST", f"{console.removeprefix('/console')}/events", event)
