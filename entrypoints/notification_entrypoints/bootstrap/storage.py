@@ -6,6 +6,7 @@ What is for a server is imported if there is one, and so is its driver: a thirti
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notification_adapters.clock import SystemClock
@@ -21,6 +22,7 @@ from notification_entrypoints.config.settings import Settings
 from notification_entrypoints.config.wrapped_secrets import unwrap_secrets
 
 if TYPE_CHECKING:
+    from notification_adapters.sql.database_copy import DatabaseCopy
     from notification_adapters.sql.postgres import Server
 
 
@@ -56,6 +58,16 @@ async def migrate(settings: Settings) -> str | None:
     from notification_adapters.sql.postgres import migrate_postgres  # noqa: PLC0415 - the same
 
     return await migrate_postgres(server_of(settings), cipher)
+
+
+@asynccontextmanager
+async def open_copy(source: Path, settings: Settings) -> "AsyncIterator[DatabaseCopy]":
+    """Open a SQLite file, and the server at ``DB_URI``, to copy the one to the other."""
+    from notification_adapters.sql import database_copy  # noqa: PLC0415 - only where needed
+
+    cipher = await _cipher(settings)
+    async with database_copy.open_copy(source, server_of(settings), cipher) as copy:
+        yield copy
 
 
 async def check_schema(settings: Settings) -> None:

@@ -33,6 +33,7 @@ _COMMANDS = {
     "consumer": "Run the Kafka consumer and the dispatcher.",
     "migrate": "Bring the database's schema up to this version.",
     "rekey": "Re-encrypt all stored secrets, to retire previous ones.",
+    "copy": "Copy a SQLite database to PostgreSQL.",
     "publish": "Publish events from a file of JSON lines, or a single one.",
     "listen": "Receive webhooks here, verify each request and print it.",
     "webhooks": "Create, show, change and delete the webhooks of an environment.",
@@ -61,6 +62,7 @@ _SERVERS = frozenset({"up", "api", "consumer", "migrate"})
 _TOGETHER = {
     **dict.fromkeys(("up", "api", "consumer", "migrate"), "servers"),
     "completion": "reference",
+    "copy": "database_copy",
 }
 """The modules of the commands that have none of their own: there they go by their names."""
 

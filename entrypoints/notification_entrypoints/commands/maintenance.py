@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from notification_adapters.clock import SystemClock
 from notification_adapters.event_formats.filter_compiler import JsonSchemaFilterCompiler
@@ -16,6 +16,7 @@ from notification_adapters.null_objects import NoTracer
 from notification_adapters.sql.migrations import schema
 from notification_core.concurrency.ids import IdGenerator
 from notification_core.encryption.reencryption import Reencryption
+from notification_core.errors import InvalidInput
 from notification_core.ingest.dead_letters import DeadLetterReplay
 from notification_core.ingest.event_filters import EventFilters
 from notification_core.ingest.ingest import Ingest
@@ -24,8 +25,12 @@ from notification_core.model.event import Source
 from notification_core.version import VERSION
 from notification_entrypoints.bootstrap import storage
 from notification_entrypoints.bootstrap.application import data_validation
+from notification_entrypoints.config.databases import existing_up_defaults, file_of
 from notification_entrypoints.config.settings import Settings, load_settings
 from notification_entrypoints.observability.metrics import Metrics
+
+if TYPE_CHECKING:
+    from notification_adapters.sql.database_copy import DatabaseCopy
 
 _NO_DEFAULTS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -61,6 +66,26 @@ async def open_reencryption(
     clock = SystemClock()
     async with storage.open_storage(settings, clock, IdGenerator(clock)) as stores:
         yield Reencryption(stores.encrypted_columns, clock)
+
+
+@asynccontextmanager
+async def open_copy(
+    source: str, target: str, environ: Mapping[str, str]
+) -> "AsyncIterator[DatabaseCopy]":
+    """Open a SQLite database and the PostgreSQL one that it is to be copied to, both by their URIs.
+
+    The secret is the source's: DB_ENCRYPTION_SECRET, or what `up` keeps beside its file.
+    Raises :class:`InvalidInput` for a URI that is not of its kind.
+    """
+    file = file_of(source)
+    if file is None:
+        raise InvalidInput("--from must be sqlite:///FILE.")
+    if file_of(target):
+        raise InvalidInput("--to must be a PostgreSQL database: postgresql://HOST/DATABASE.")
+    defaults = existing_up_defaults(file.parent, {**environ, "DB_URI": source})
+    settings = load_settings({**environ, "DB_URI": target}, defaults)
+    async with storage.open_copy(file, settings) as copy:
+        yield copy
 
 
 @asynccontextmanager

@@ -22,6 +22,12 @@ VERSION = "0004"
 VERSION_TABLE = "notification_schema"
 """Not alembic's own name: an application that embeds this may have its own migrations."""
 
+UNFINISHED_COPY = "copy of "
+"""What the version of an unfinished copy begins with: more than any version's number is.
+
+So no version of this program works on one: neither a newer, nor an older.
+"""
+
 _COMMAND = "Run `notification-management migrate`."
 _CANARY = b"the encryption secret of this database"
 _CANARY_PLACE = ("instance", "canary", "", "1")
@@ -68,6 +74,18 @@ async def migration_sql(database: Database) -> str:
     if (schema := database.schema) is None:
         return text
     return f'CREATE SCHEMA IF NOT EXISTS "{schema}";\nSET search_path TO "{schema}";\n\n{text}'
+
+
+async def current_version(database: Database) -> str | None:
+    """Return the version that a database's schema has, None if it has none."""
+    async with database.read_transaction() as connection:
+        return await connection.run_sync(_current)
+
+
+async def set_version(connection: AsyncConnection, version: str, oldest_compatible: str) -> None:
+    """Let versions of this program from ``oldest_compatible`` on work on the database."""
+    await connection.execute(sa.update(_version).values(version_num=version))
+    await connection.execute(sa.update(instance).values(oldest_compatible=oldest_compatible))
 
 
 async def check_schema(database: Database) -> None:
@@ -119,6 +137,11 @@ async def renew_canary(database: Database, cipher: Cipher) -> None:
 async def _check_compatible(connection: AsyncConnection, current: str) -> None:
     if current == VERSION:
         return
+    if current.startswith(UNFINISHED_COPY):
+        raise IncompatibleSchema(
+            "The database is an unfinished copy of another one. Run `notification-management copy` "
+            "again: it continues."
+        )
     oldest = (await connection.execute(sa.select(instance.c.oldest_compatible))).scalar_one()
     if oldest > VERSION:
         raise IncompatibleSchema(

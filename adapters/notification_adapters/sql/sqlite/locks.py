@@ -2,9 +2,12 @@
 
 import asyncio
 import os
+import sqlite3
 import sys
 from collections.abc import Collection
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 from uuid import UUID
 
 from notification_adapters.sql.database import Database
@@ -64,6 +67,23 @@ class FileWorkerLock(WorkerLock):
                 f"Another process already dispatches from this database (it holds {self._path})."
             ) from None
         return descriptor
+
+
+def is_open_elsewhere(database_path: Path) -> bool:
+    """Tell whether another connection to a database is open, be it one that does nothing.
+
+    A connection in exclusive mode cannot begin beside another one (SQLite, "Write-Ahead Logging",
+    section 8). It writes nothing. A file that is missing, or no database, is open nowhere.
+    """
+    uri = f"file:{quote(str(database_path.absolute()))}?mode=rw"
+    try:
+        with closing(sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)) as raw:
+            raw.execute("PRAGMA locking_mode = EXCLUSIVE")
+            raw.execute("BEGIN IMMEDIATE")
+            raw.execute("ROLLBACK")
+    except sqlite3.DatabaseError as error:
+        return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    return False
 
 
 if sys.platform == "win32":
