@@ -68,8 +68,7 @@ LEARNED: Mapping[str, str] = {
     "for `WEBHOOKS_DISABLE_AFTER` (`failing`). Their owners should be told.",
     "notification_circuit_breaker_changes_total": "How often webhooks were paused since they kept "
     "failing (`opened`), and resumed (`closed`). Many at once are a sign of trouble on this side.",
-    "notification_webhooks_paused": "Webhooks whose deliveries wait until a probe succeeds. It is "
-    "the same in every process: take the maximum, not the sum.",
+    "notification_webhooks_paused": "Webhooks whose deliveries wait until a probe succeeds.",
     "notification_leases_reaped_total": "A process was killed, or hung for a lease's time: its "
     "attempts are interrupted, and other processes make the next ones.",
     "notification_resource_exhausted_total": "Anything here is a fault of this host, not of a "
@@ -87,7 +86,7 @@ LEARNED: Mapping[str, str] = {
     "notification_event_loop_lag_seconds": "Whether a process is at the end of its CPU, or "
     "something blocks it: all else is late by as much. It is measured twice a second.",
     "notification_part_unavailable": "What `/readyz` says of each part: 1 if it does not work. It "
-    "is the same in every process for what they share: take the maximum, not the sum.",
+    "is the same in every process for what they share.",
     "notification_background_task_errors_total": "A background task failed and was retried. The "
     "log says why.",
     "notification_log_lines_dropped_total": "Whatever reads the log is stuck, or its disk is "
@@ -97,6 +96,27 @@ LEARNED: Mapping[str, str] = {
     "them. It should be the number that was configured.",
     "notification_worker_restarts_total": "Workers were killed, or failed: the log says how each "
     "one ended. The others were not affected.",
+    "notification_deliveries_pending_is_exact": "0 if there are more pending deliveries than are "
+    "counted, which is 100,000.",
+    "notification_deliveries_ended_total": "How deliveries end. `skipped` and `cancelled` ended "
+    "without an attempt: the webhook was disabled or deleted, or did not want the event.",
+    "notification_unfinished": "What is under way in storage, capped at 100,000: messages in the "
+    "`outbox` to Kafka, `operational_events` on their way to webhooks, running `replays` and "
+    "`erasures`. It is measured every 10 seconds at most, and absent while the storage does not "
+    "respond.",
+    "notification_unfinished_age_seconds": "Whether it gets anywhere. An outbox that is minutes "
+    "old: Kafka is unavailable or rejects messages. A replay may take long, since it waits for its "
+    "receiver; `notification_deliveries_replayed_total` says whether it goes on.",
+    "notification_deliveries_replayed_total": "The progress of replays: 0 per second while "
+    '`notification_unfinished{kind="replays"}` is not 0 means that their webhooks take no more.',
+    "notification_rows_erased_total": "The progress of erasures: it should grow while "
+    '`notification_unfinished{kind="erasures"}` is not 0.',
+    "notification_retention_lag_seconds": "Whether deletion keeps up: all that was too old as long "
+    "ago has been deleted. It is the time since the last complete round over all tables began, "
+    "some minutes; days mean that the tables grow. Processes with a dispatcher show it.",
+    "notification_worker_lock_held": "Which processes may send: 1 if the process dispatches and "
+    "holds its lock, 0 without a dispatcher or after the loss of the lock. The sum is how many "
+    "processes deliver.",
     "notification_build_info": "Which version runs where; `pod_name` is `POD_NAME`.",
 }
 

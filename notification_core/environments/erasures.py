@@ -7,6 +7,7 @@ from notification_core.model.erasure import Erasure
 from notification_core.model.request_records import RequestRecords
 from notification_core.ports.clock import Clock
 from notification_core.ports.erasures import ErasureStore
+from notification_core.ports.observer import Observer
 
 _BATCH = 500
 _GO_ON_AFTER = 0.02
@@ -44,8 +45,11 @@ class ErasureService:
 class ErasureRunner:
     """Carries erasures on; ``erased`` is called with an environment of which nothing is left."""
 
-    def __init__(self, store: ErasureStore, erased: Callable[[UUID], None]) -> None:
+    def __init__(
+        self, store: ErasureStore, observer: Observer, erased: Callable[[UUID], None]
+    ) -> None:
         self._store = store
+        self._observer = observer
         self._erased = erased
 
     async def advance_all(self) -> float:
@@ -56,6 +60,7 @@ class ErasureRunner:
         pause = _REST
         for environment_id in await self._store.running():
             batch = await self._store.advance(environment_id, _BATCH)
+            self._observer.rows_erased(batch.erased)
             if batch.is_last:
                 self._erased(environment_id)
             else:

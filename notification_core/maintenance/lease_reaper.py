@@ -6,6 +6,7 @@ from uuid import UUID
 
 from attrs import frozen
 
+from notification_core.model.delivery import DeliveryState
 from notification_core.model.ordering import FIRST_LINE, OrderedLine
 from notification_core.model.request_records import KEPT_FOR
 from notification_core.model.webhook import DisabledReason
@@ -13,6 +14,7 @@ from notification_core.ports.clock import Clock
 from notification_core.ports.observer import Observer
 from notification_core.ports.storage import Storage
 
+_GIVEN_UP = DeliveryState.SKIPPED, DeliveryState.CANCELLED
 _CANCEL_BATCH = 1_000
 _DELETE_BATCH = 500
 _LINES_BATCH = 1_000
@@ -82,6 +84,8 @@ class LeaseReaper:
         while (ended := await self._deliveries.cancel_unsendable(_CANCEL_BATCH, *bounds)).count:
             for delivery in ended.failed:
                 self._observer.delivery_failed(delivery.webhook_id, delivery.delivery_id)
+            given_up = (ended.states.get(state, 0) for state in _GIVEN_UP)
+            self._observer.deliveries_given_up(*given_up)
         await self.release_lines()
 
     async def release_lines(self) -> None:

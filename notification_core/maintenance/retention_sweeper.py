@@ -42,6 +42,21 @@ class RetentionSweeper:
     # How far this round has come; after the logs it goes on with all else.
     _logs_after: UUID | None = field(default=FIRST_WEBHOOK, init=False)
     _events_after: EventMark | None = field(default=None, init=False)
+    # When this round began, and the last one that was completed: the first one has yet to be.
+    _began_at: float = field(init=False)
+    _completed_from: float = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin the first round."""
+        self._began_at = self._completed_from = self._clock.monotonic()
+
+    @property
+    def lag(self) -> timedelta:
+        """Return for how long something may have been kept that is too old.
+
+        What was too old as the last completed round began has been deleted.
+        """
+        return timedelta(seconds=self._clock.monotonic() - self._completed_from)
 
     async def sweep_batch(self) -> bool:
         """Delete a batch of what is too old; tell whether the round goes on."""
@@ -65,6 +80,7 @@ class RetentionSweeper:
         if swept or await self._retention.delete_webhooks_before(before, WEBHOOKS_AT_ONCE):
             return True
         self._logs_after = FIRST_WEBHOOK
+        self._completed_from, self._began_at = self._began_at, self._clock.monotonic()
         return False
 
     async def _sweep_statistics(self, now: datetime) -> int:

@@ -16,6 +16,17 @@ MAX_WEBHOOKS = 10_000
 
 
 @frozen
+class Unfinished:
+    """How many of something are unfinished, and for how long the oldest of them has been."""
+
+    count: int = 0
+    age: timedelta = timedelta()
+
+
+NOTHING = Unfinished()
+
+
+@frozen
 class BacklogSize:
     """What waits, and who works on it.
 
@@ -23,7 +34,9 @@ class BacklogSize:
     ``claimed`` those that a worker has taken; ``webhooks`` how many of these have any waiting.
     ``due`` says of each webhook that may be sent to, and has deliveries that are due and taken by
     nobody, for how long the oldest of them has been. ``workers`` are those that have taken
-    something. ``paused`` counts the webhooks that the circuit breaker has paused.
+    something. ``paused`` counts the webhooks that the circuit breaker has paused. ``outbox`` are
+    messages that have not been sent to their topics, ``operational_events`` those that have not
+    been published to webhooks; ``replays`` and ``erasures`` are those that run.
     """
 
     waiting: int
@@ -32,6 +45,10 @@ class BacklogSize:
     due: Mapping[UUID, timedelta]
     workers: Collection[UUID]
     paused: int = 0
+    outbox: Unfinished = NOTHING
+    operational_events: Unfinished = NOTHING
+    replays: Unfinished = NOTHING
+    erasures: Unfinished = NOTHING
 
     @property
     def oldest_due(self) -> timedelta | None:

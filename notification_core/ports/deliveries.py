@@ -21,6 +21,7 @@ from notification_core.model.delivery import (
     MAX_DELIVERIES_PER_TRANSACTION,
     AttemptResult,
     ClaimedDelivery,
+    DeliveryState,
     Fence,
     NewDelivery,
     UnsentDelivery,
@@ -85,10 +86,15 @@ class Claimed:
 
 @frozen
 class EndedDeliveries:
-    """How many waiting deliveries one batch has ended, and those of them that have failed."""
+    """How many waiting deliveries one batch has ended in which state, and those that failed."""
 
-    count: int = 0
+    states: Mapping[DeliveryState, int] = field(factory=dict)
     failed: Sequence[UnsentDelivery] = ()
+
+    @property
+    def count(self) -> int:
+        """How many it has ended."""
+        return sum(self.states.values())
 
 
 @frozen

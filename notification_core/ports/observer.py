@@ -105,6 +105,18 @@ class Observer(Protocol):
         """Report a delivery that has failed: no retry left, or its webhook paused too long."""
 
     @abstractmethod
+    def deliveries_given_up(self, skipped: int, cancelled: int) -> None:
+        """Report waiting deliveries that ended without an attempt, and have not failed."""
+
+    @abstractmethod
+    def deliveries_replayed(self, count: int) -> None:
+        """Report deliveries that a replay has made."""
+
+    @abstractmethod
+    def rows_erased(self, count: int) -> None:
+        """Report rows that the erasure of an environment has deleted."""
+
+    @abstractmethod
     def webhook_disabled(self, webhook_id: UUID, reason: DisabledReason) -> None:
         """Report a webhook that the system disabled."""
 

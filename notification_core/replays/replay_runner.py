@@ -31,4 +31,5 @@ class ReplayRunner:
             made += progress.made
         if made:
             self._observer.deliveries_stored(0, made, 0)
+            self._observer.deliveries_replayed(made)
         return ReplayProgress(examined, made)

@@ -3,9 +3,10 @@
 from datetime import timedelta
 from uuid import UUID
 
-from notification_core.model.delivery import Retry
+from notification_core.model.delivery import DeliveryState, Failed, Retry
+from notification_core.model.replay import Replay, Selection
 from notification_core.model.webhook import FOREVER
-from notification_core.ports.backlog import BacklogSize
+from notification_core.ports.backlog import BacklogSize, Unfinished
 from tests.contracts.harness import Harness
 
 EMPTY = BacklogSize(0, 0, 0, {}, frozenset())
@@ -129,3 +130,39 @@ async def test_what_is_being_sent_and_what_has_ended_makes_no_queue_longer(
     await harness.finish(claimed)
     assert set(await harness.storage.backlog.longer_than(1)) == {webhook.webhook_id}
     assert set(await harness.storage.backlog.longer_than(2)) == set()
+
+
+async def test_what_is_on_its_way_to_topics_and_webhooks_is_counted_with_its_age(
+    harness: Harness,
+) -> None:
+    webhook = await harness.webhook()
+    await harness.finish(await harness.begin(webhook), Failed())
+    await harness.clock.advance(5)
+    await harness.finish(await harness.begin(webhook), Failed())
+    await harness.clock.advance(60)
+    size = await harness.storage.backlog.size()
+    assert (size.outbox.count, size.operational_events.count) == (2, 2)
+    assert size.operational_events.age // timedelta(seconds=1) == 65
+    assert size.outbox.age // timedelta(seconds=1) == 65
+    assert (await harness.storage.backlog.size(max_counted=1)).outbox.count == 1
+
+
+async def test_replays_and_erasures_are_counted_until_they_end(harness: Harness) -> None:
+    now = harness.clock.now()
+    selection = Selection(now - timedelta(hours=1), now, frozenset({DeliveryState.FAILED}))
+    one, other = [
+        Replay(harness.ids(), webhook.environment_id, webhook.webhook_id, selection, now)
+        for webhook in (await harness.webhook(), await harness.webhook())
+    ]
+    for replay in (one, other):
+        await harness.storage.replays.add(replay)
+    await harness.storage.erasures.begin(harness.other_environment_id, now)
+    await harness.clock.advance(30)
+    size = await harness.storage.backlog.size()
+    assert size.replays == Unfinished(2, timedelta(seconds=30))
+    assert size.erasures == Unfinished(1, timedelta(seconds=30))
+    await harness.storage.replays.cancel(one.environment_id, one.webhook_id, one.replay_id, now)
+    while not (await harness.storage.erasures.advance(harness.other_environment_id, 10)).is_last:
+        pass
+    size = await harness.storage.backlog.size()
+    assert (size.replays.count, size.erasures.count) == (1, 0)

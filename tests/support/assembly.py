@@ -274,7 +274,7 @@ class App:
                 self.lease_reaper,
                 self.replay_runner,
                 self.retention_sweeper,
-                ErasureRunner(self.storage.erasures, self.key_cache.invalidate),
+                ErasureRunner(self.storage.erasures, self.observer, self.key_cache.invalidate),
             ),
             clock=self.clock,
             observer=self.observer,

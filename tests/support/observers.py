@@ -33,7 +33,8 @@ class RecordingObserver(Observer):
         self.health: list[tuple[UUID, HealthState]] = []
         self.claimed: list[int] = []
         self.written: list[int] = []
-        self.relayed = 0
+        self.relayed = self.replayed = self.erased = 0
+        self.given_up = (0, 0)
         self.reaped = self.released = self.fenced = 0
         self.exhausted: list[Resource] = []
         self.errors: list[tuple[str, str]] = []
@@ -75,6 +76,15 @@ class RecordingObserver(Observer):
     def delivery_failed(self, webhook_id: UUID, delivery_id: UUID) -> None:
         del webhook_id
         self.failed.append(delivery_id)
+
+    def deliveries_given_up(self, skipped: int, cancelled: int) -> None:
+        self.given_up = (self.given_up[0] + skipped, self.given_up[1] + cancelled)
+
+    def deliveries_replayed(self, count: int) -> None:
+        self.replayed += count
+
+    def rows_erased(self, count: int) -> None:
+        self.erased += count
 
     def webhook_disabled(self, webhook_id: UUID, reason: DisabledReason) -> None:
         self.disabled.append((webhook_id, reason))

@@ -1,18 +1,24 @@
 """The backlog in memory."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime
 from uuid import UUID
 
 from notification_adapters.memory.claims import is_alive
 from notification_adapters.memory.state import MemoryState
+from notification_core.concurrency.ids import milliseconds_of
 from notification_core.model.delivery import TEST_WORKER
+from notification_core.model.erasure import ErasureState
+from notification_core.model.replay import ReplayState
 from notification_core.ports.backlog import (
     MAX_COUNTED,
     MAX_WEBHOOKS,
+    NOTHING,
     Backlog,
     BacklogSize,
     QueueLength,
+    Unfinished,
 )
 from notification_core.ports.clock import Clock
 
@@ -48,6 +54,27 @@ class MemoryBacklog(Backlog):
             due=due,
             workers=frozenset(workers) - {TEST_WORKER},
             paused=sum(health.probes is not None for health in state.health.values()),
+            outbox=_unfinished(map(_made_at, state.outbox), now, max_counted),
+            operational_events=_unfinished(
+                (event.occurred_at for event in state.operational_events.values()),
+                *(now, max_counted),
+            ),
+            replays=_unfinished(
+                (
+                    stored.replay.created_at
+                    for stored in state.replays.values()
+                    if stored.replay.state is ReplayState.RUNNING
+                ),
+                *(now, max_counted),
+            ),
+            erasures=_unfinished(
+                (
+                    erasure.requested_at
+                    for erasure in state.erasures.values()
+                    if erasure.state is ErasureState.RUNNING
+                ),
+                *(now, max_counted),
+            ),
         )
 
     async def longest(
@@ -70,3 +97,12 @@ class MemoryBacklog(Backlog):
         waiting = (delivery for delivery in self._state.deliveries.values() if delivery.is_waiting)
         lengths = Counter(delivery.webhook_id for delivery in waiting)
         return {webhook_id for webhook_id, length in lengths.items() if length > most}
+
+
+def _unfinished(since: Iterable[datetime], now: datetime, most: int) -> Unfinished:
+    ages = [now - at for at in since]
+    return Unfinished(min(len(ages), most), max(ages)) if ages else NOTHING
+
+
+def _made_at(message_id: UUID) -> datetime:
+    return datetime.fromtimestamp(milliseconds_of(message_id) / 1000, UTC)

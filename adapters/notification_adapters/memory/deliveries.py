@@ -1,5 +1,6 @@
 """The delivery store in memory."""
 
+from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -199,7 +200,7 @@ class MemoryDeliveryStore(DeliveryStore):
                 if delivery.state is DeliveryState.FAILED:
                     failed.append(self._unsent(delivery, reason))
                     self._state.append_operational_event(delivery_given_up(failed[-1], now))
-        return EndedDeliveries(len(unsendable), failed)
+        return EndedDeliveries(Counter(delivery.state for delivery, _ in unsendable), failed)
 
     async def release_lines(self, after: OrderedLine, limit: int) -> ReleasedLines:
         """Release the first ones that are held of the next ``limit`` lines behind ``after``."""

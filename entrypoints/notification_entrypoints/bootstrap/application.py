@@ -24,15 +24,13 @@ from notification_core.concurrency.ids import IdGenerator
 from notification_core.dispatch.attempt import AttemptMaker
 from notification_core.dispatch.dispatcher import Dispatcher, Maintenance
 from notification_core.environments.directory import Environments
-from notification_core.environments.erasures import ErasureRunner, ErasureService
+from notification_core.environments.erasures import ErasureService
 from notification_core.errors import WorkerLockTaken
 from notification_core.ingest.data_validation import DataValidation
 from notification_core.ingest.event_filters import EventFilters
 from notification_core.ingest.full_queues import FullQueueMonitor
 from notification_core.ingest.ingest import Ingest
 from notification_core.ingest.plan import IngestPlanner
-from notification_core.maintenance.lease_reaper import LeaseReaper
-from notification_core.maintenance.retention_sweeper import RetentionSweeper
 from notification_core.model.event import Source
 from notification_core.ports.clock import Clock
 from notification_core.ports.credentials import CredentialScheme
@@ -41,7 +39,6 @@ from notification_core.ports.history import History
 from notification_core.ports.sender import HttpSender
 from notification_core.ports.storage import Storage
 from notification_core.ports.tracer import Tracer
-from notification_core.replays.replay_runner import ReplayRunner
 from notification_core.replays.replays import ReplayService
 from notification_core.signing.key_cache import SigningKeyCache
 from notification_core.signing.rotation import SigningKeyService
@@ -52,6 +49,7 @@ from notification_core.webhooks.webhook_tester import WebhookTester
 from notification_core.webhooks.webhooks import WebhookService
 from notification_entrypoints.bootstrap.authentication import open_credentials
 from notification_entrypoints.bootstrap.http_sender import choose_sender
+from notification_entrypoints.bootstrap.maintenance import make_maintenance
 from notification_entrypoints.bootstrap.operational_events import publish_operational_events
 from notification_entrypoints.bootstrap.sessions import console_sessions, portal_sessions
 from notification_entrypoints.bootstrap.signer import fastest_signer
@@ -62,8 +60,6 @@ from notification_entrypoints.config.policies import (
     delivery_rules,
     dispatch_rules,
     event_catalogues,
-    reaper_rules,
-    retention_rules,
     webhook_rules,
 )
 from notification_entrypoints.config.settings import Settings
@@ -347,7 +343,14 @@ async def _open_dispatcher(runtime: Runtime) -> AsyncIterator[Dispatcher | None]
     except WorkerLockTaken:
         yield None
         return
-    dispatcher = _dispatcher(runtime, worker)
+    maintenance = make_maintenance(
+        *(runtime.settings, storage, runtime.clock, metrics, runtime.key_cache.invalidate)
+    )
+    dispatcher = _dispatcher(runtime, worker, maintenance)
+    metrics.observe_maintenance(
+        holds_lock=lambda: not dispatcher.runner.suspended,
+        retention_lag=lambda: maintenance.retention.lag,
+    )
     metrics.observe_dispatcher(
         in_flight=lambda: dispatcher.in_flight,
         queued=lambda: dispatcher.waiting,
@@ -364,22 +367,15 @@ async def _open_dispatcher(runtime: Runtime) -> AsyncIterator[Dispatcher | None]
         await storage.worker_lock.release()
 
 
-def _dispatcher(runtime: Runtime, worker: UUID) -> Dispatcher:
-    settings, storage = runtime.settings, runtime.storage
-    clock, observer = runtime.clock, runtime.metrics
+def _dispatcher(runtime: Runtime, worker: UUID, maintenance: Maintenance) -> Dispatcher:
     return Dispatcher(
-        storage=storage,
+        storage=runtime.storage,
         attempts=runtime.attempts,
         key_cache=runtime.key_cache,
-        maintenance=Maintenance(
-            LeaseReaper(storage, clock, observer, reaper_rules(settings)),
-            ReplayRunner(storage.replays, observer),
-            RetentionSweeper(storage.retention, clock, retention_rules(settings)),
-            ErasureRunner(storage.erasures, runtime.key_cache.invalidate),
-        ),
-        clock=clock,
-        observer=observer,
-        rules=dispatch_rules(settings),
+        maintenance=maintenance,
+        clock=runtime.clock,
+        observer=runtime.metrics,
+        rules=dispatch_rules(runtime.settings),
         worker=worker,
         new_worker=runtime.ids,
     )

@@ -29,6 +29,24 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 PREFIX = "notification_"
 
+SHARED_GAUGES = frozenset(
+    {
+        "notification_build_info",
+        "notification_deliveries_pending",
+        "notification_deliveries_pending_is_exact",
+        "notification_kafka_consumer_lag_messages",
+        "notification_oldest_due_delivery_age_seconds",
+        "notification_part_unavailable",
+        "notification_retention_lag_seconds",
+        "notification_unfinished",
+        "notification_unfinished_age_seconds",
+        "notification_webhooks_paused",
+    }
+)
+"""Gauges of what several processes see alike: they are not to be added up."""
+
+_SHARED = "Read it by max(): processes see the same."
+
 Counts = defaultdict[tuple[str, ...], int]
 """How often each tuple of a counter's labels was counted."""
 
@@ -131,6 +149,8 @@ class MetricRegistry(Collector):
 
     def gauge(self, name: str, documentation: str, labels: Sequence[str] = ()) -> Gauge:
         """Make a gauge; a value that is not a number is left out of what is exposed."""
+        if f"{PREFIX}{name}" in SHARED_GAUGES:
+            documentation = f"{documentation} {_SHARED}"
         described = self._describe(name, "Gauge", documentation, labels)
         return Gauge(described, documentation, labels, registry=self._registry)
 

@@ -12,30 +12,15 @@ from uuid import UUID
 
 from notification_core.errors import Resource, StorageUnavailable
 from notification_core.model.circuit_breaker import HealthState
-from notification_core.model.delivery import AttemptOutcome, ErrorCode
+from notification_core.model.delivery import AttemptOutcome, DeliveryState, ErrorCode
 from notification_core.model.event import Source
 from notification_core.model.message import DeadLetter
 from notification_core.model.webhook import DisabledReason
 from notification_core.ports.backlog import BacklogSize
 from notification_core.ports.observer import Observer
 from notification_core.ports.sender import Phase
-from notification_entrypoints.observability.server_metrics import (
-    BUCKETS,
-    FINE_BUCKETS,
-    ServerMetrics,
-)
-
-SHARED_GAUGES = frozenset(
-    {
-        "notification_build_info",
-        "notification_kafka_consumer_lag_messages",
-        "notification_deliveries_pending",
-        "notification_oldest_due_delivery_age_seconds",
-        "notification_part_unavailable",
-        "notification_webhooks_paused",
-    }
-)
-"""Gauges of what several processes see alike: they are not to be added up."""
+from notification_entrypoints.observability.maintenance_metrics import MaintenanceMetrics
+from notification_entrypoints.observability.server_metrics import BUCKETS, FINE_BUCKETS
 
 _DELAY_BUCKETS = (*BUCKETS, 60, 120, 300)
 _DELIVERY_BUCKETS = (*_DELAY_BUCKETS, 3_600, 21_600, 86_400)
@@ -52,7 +37,7 @@ HoldsBack = Callable[[UUID, timedelta], bool]
 """Tells whether a webhook was at its own bound within this time."""
 
 
-class Metrics(ServerMetrics, Observer):
+class Metrics(MaintenanceMetrics, Observer):
     """Counts what happens in this process, in a registry of its own."""
 
     def __init__(self, version: str, commit: str, pod: str = "", *, serves: bool = True) -> None:
@@ -161,6 +146,10 @@ class Metrics(ServerMetrics, Observer):
         self._queued = registry.gauge(
             "deliveries_queued", "Deliveries that wait in memory for their attempt."
         )
+        self._ended = registry.counters("deliveries_ended", "Deliveries that ended.", ["state"])
+        for state in DeliveryState:
+            if state is not DeliveryState.PENDING:
+                self._ended[state,] = 0
         self._failed = registry.counter("deliveries_failed", "Deliveries that failed permanently.")
         self._disabled = registry.counters(
             "webhooks_disabled", "Webhooks that the system disabled.", ["reason"]
@@ -229,6 +218,7 @@ class Metrics(ServerMetrics, Observer):
                 self._unclaimed.set(size.waiting)
                 self._claimed.set(size.claimed)
                 self._paused.set(size.paused)
+                self.set_unfinished(size)
                 if (holds_back := self._holds_back) is not None:
                     ages = (
                         age for webhook, age in size.due.items() if not holds_back(webhook, age)
@@ -240,6 +230,7 @@ class Metrics(ServerMetrics, Observer):
     def _forget_backlog(self) -> None:
         for gauge in (self._unclaimed, self._claimed, self._oldest_due, self._paused):
             gauge.set(math.nan)
+        self.set_unfinished(None)
 
     def rendered(self) -> bytes:
         """Return all metrics in Prometheus' text format, with the backlog as it was last."""
@@ -315,6 +306,7 @@ class Metrics(ServerMetrics, Observer):
         self._stored["claimed",] += claimed
         self._stored["unclaimed",] += unclaimed
         self._stored["skipped",] += skipped
+        self._ended[DeliveryState.SKIPPED,] += skipped
 
     def deliveries_claimed(self, count: int) -> None:
         """Count a claim by its size."""
@@ -341,12 +333,19 @@ class Metrics(ServerMetrics, Observer):
             self._duration[outcome,].observe(duration.total_seconds())
 
     def delivery_succeeded(self, seconds: float) -> None:
-        """Count how long a delivery took from being stored."""
+        """Count a delivery that succeeded, and how long it took from being stored."""
+        self._ended[DeliveryState.SUCCEEDED,] += 1
         self._delivery_time.observe(seconds)
 
     def delivery_failed(self, webhook_id: UUID, delivery_id: UUID) -> None:  # noqa: ARG002 - a label would be unbounded
         """Count a delivery that has failed permanently."""
         self._failed.inc()
+        self._ended[DeliveryState.FAILED,] += 1
+
+    def deliveries_given_up(self, skipped: int, cancelled: int) -> None:
+        """Count waiting deliveries that ended without an attempt."""
+        self._ended[DeliveryState.SKIPPED,] += skipped
+        self._ended[DeliveryState.CANCELLED,] += cancelled
 
     def webhook_disabled(self, webhook_id: UUID, reason: DisabledReason) -> None:  # noqa: ARG002 - a label would be unbounded
         """Count a webhook that the system disabled."""

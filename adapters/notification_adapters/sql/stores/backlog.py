@@ -1,6 +1,7 @@
 """The backlog of a SQL database, read from the partial indexes alone."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -8,18 +9,43 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
+from notification_adapters.sql.installation_tables import operational_events, outbox
 from notification_adapters.sql.stores.health_rows import IS_PAUSED
-from notification_adapters.sql.tables import WAITING, deliveries, webhook_health, webhooks
+from notification_adapters.sql.tables import (
+    ERASING,
+    RUNNING,
+    WAITING,
+    deliveries,
+    erasures,
+    replays,
+    webhook_health,
+    webhooks,
+)
 from notification_core.ports.backlog import (
     MAX_COUNTED,
     MAX_WEBHOOKS,
+    NOTHING,
     Backlog,
     BacklogSize,
     QueueLength,
+    Unfinished,
 )
 
 _QUEUES_AT_ONCE: Final = 1_000
 _PASSES: Final = 3
+# Since when each is, in the order of an index of nothing else.
+_UNFINISHED: Final[Mapping[str, sa.Select[tuple[datetime]]]] = {
+    "outbox": sa.select(outbox.c.stored_at).order_by(outbox.c.message_id),
+    "operational_events": sa.select(operational_events.c.occurred_at).order_by(
+        operational_events.c.event_id
+    ),
+    "replays": sa.select(replays.c.created_at)
+    .where(RUNNING)
+    .order_by(replays.c.webhook_id, replays.c.environment_id),
+    "erasures": sa.select(erasures.c.requested_at)
+    .where(ERASING)
+    .order_by(erasures.c.environment_id),
+}
 _PAUSED = sa.select(sa.func.count(webhook_health.c.webhook_id)).where(IS_PAUSED)
 
 
@@ -39,6 +65,10 @@ class SqlBacklog(Backlog):
             _, now, queues = await dialect.scan_queues(connection, None, max_webhooks)
             workers = await dialect.lease_owners(connection)
             paused: int = (await connection.execute(_PAUSED)).scalar_one()
+            unfinished = {
+                name: await _unfinished(connection, since, now, max_counted)
+                for name, since in _UNFINISHED.items()
+            }
         return BacklogSize(
             waiting=counts.waiting,
             claimed=counts.claimed,
@@ -50,6 +80,7 @@ class SqlBacklog(Backlog):
             },
             workers=frozenset(workers),
             paused=paused,
+            **unfinished,
         )
 
     async def longest(
@@ -98,6 +129,17 @@ class SqlBacklog(Backlog):
             for queue in queues:
                 yield queue.webhook_id
             after = queues[-1].webhook_id
+
+
+async def _unfinished(
+    connection: AsyncConnection, since: sa.Select[tuple[datetime]], now: datetime, most: int
+) -> Unfinished:
+    """Count what is unfinished, at most so many, and tell the age of the oldest of these."""
+    rows = since.limit(most).subquery()
+    (first,) = rows.columns
+    summed = sa.select(sa.func.count(), sa.func.min(first)).select_from(rows)
+    count, oldest = (await connection.execute(summed)).one()
+    return Unfinished(count, now - oldest) if count else NOTHING
 
 
 async def _count(

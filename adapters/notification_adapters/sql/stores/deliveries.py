@@ -1,5 +1,6 @@
 """The delivery store on SQL."""
 
+from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -223,7 +224,7 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
             for delivery in cancelled:
                 counts.of(*delivery.webhook).count_end(delivery.state)
             await self._statistics.add(connection, counts, now, writer)
-        return EndedDeliveries(len(cancelled), failed)
+        return EndedDeliveries(Counter(delivery.state for delivery in cancelled), failed)
 
     @retry_lost_transaction
     async def release_lines(self, after: OrderedLine, limit: int) -> ReleasedLines:

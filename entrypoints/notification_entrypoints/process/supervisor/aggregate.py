@@ -18,7 +18,8 @@ from prometheus_client.registry import Collector
 
 from notification_core.errors import StorageUnavailable
 from notification_entrypoints.config.settings import Settings
-from notification_entrypoints.observability.metrics import SHARED_GAUGES, Metrics
+from notification_entrypoints.observability.metric_registry import SHARED_GAUGES
+from notification_entrypoints.observability.metrics import Metrics
 from notification_entrypoints.ops.server import OK, Health, HealthSource, MetricsSource
 from notification_entrypoints.ops.status import STATUS_WITHOUT_WEBHOOKS, StatusSource
 from notification_entrypoints.ops.webhook_ranking import RANKINGS
