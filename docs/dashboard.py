@@ -90,6 +90,12 @@ ROWS: Final[Mapping[str, Sequence[Panel]]] = {
             ],
         ),
         Panel(
+            "Deliveries ended",
+            "By state.",
+            "ops",
+            [rate("notification_deliveries_ended_total", "state")],
+        ),
+        Panel(
             "Attempts",
             "By outcome.",
             "ops",
@@ -157,6 +163,12 @@ ROWS: Final[Mapping[str, Sequence[Panel]]] = {
             "By the circuit breaker, until a probe succeeds.",
             "short",
             [Query("max(notification_webhooks_paused)", "paused")],
+        ),
+        Panel(
+            "Unfinished",
+            "Messages in the outbox, operational events, running replays and erasures.",
+            "short",
+            [Query("max by (kind) (notification_unfinished)", "{{kind}}")],
         ),
         Panel(
             "Kafka lag",

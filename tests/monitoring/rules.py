@@ -52,7 +52,11 @@ _GONE: Final = f"1+0x2 stale _x{_MINUTES}"
 
 HEALTHY: Final[Series] = {
     **_each("notification_build_info", _still(1)),
+    **_each("notification_worker_lock_held", _still(1)),
     **_each("notification_part_unavailable", _still(0), 'part="storage"'),
+    **_each("notification_unfinished_age_seconds", _still(1), 'kind="outbox"'),
+    **_each("notification_unfinished_age_seconds", _still(0), 'kind="erasures"'),
+    **_each("notification_retention_lag_seconds", _still(90)),
     **_each("notification_oldest_due_delivery_age_seconds", _still(1)),
     **_histogram(_DELAY, 600, 0),
     **_histogram(_WAIT, 600, 0),
@@ -75,6 +79,14 @@ HEALTHY: Final[Series] = {
 }
 
 FAULTS: Final[Mapping[str, Series]] = {
+    "NotificationNothingDelivers": _each("notification_worker_lock_held", _still(0)),
+    "NotificationMessagesNotRelayed": _each(
+        "notification_unfinished_age_seconds", "0+60x30", 'kind="outbox"'
+    ),
+    "NotificationErasureLate": _each(
+        "notification_unfinished_age_seconds", "0+1800x30", 'kind="erasures"'
+    ),
+    "NotificationRetentionLate": _each("notification_retention_lag_seconds", "0+3600x30"),
     "NotificationPartUnavailable": _each(
         "notification_part_unavailable", _still(1), 'part="storage"'
     ),
