@@ -22,6 +22,7 @@ from attrs import field, frozen
 
 from tests.faults.place import ServerPlace
 from tests.faults.stage import Api, Up, event_named, served_by
+from tests.kafka.servers import Broker, running_broker
 from tests.support.ports import free_ports
 from tests.support.postgres_server import OwnServer, find_programs, started
 from tests.support.receivers import Receiver
@@ -62,6 +63,7 @@ class Site:
     api_server: Up
     customers: Sequence[Api]
     receivers: Sequence[Receiver]
+    broker: Broker | None
 
 
 Making = Callable[[Site], Awaitable[None]]
@@ -69,12 +71,16 @@ Making = Callable[[Site], Awaitable[None]]
 
 @frozen
 class Fault:
-    """What is broken how, and the alerts that must fire; ``settings`` are of the deliverer."""
+    """What is broken how, and the alerts that must fire; ``settings`` are of the deliverer.
+
+    ``with_kafka`` both processes know a Kafka.
+    """
 
     name: str
     alerts: Collection[str]
     make: Making
     settings: Mapping[str, str] = field(factory=dict)
+    with_kafka: bool = False
 
 
 async def _nothing(_: Site) -> None:
@@ -98,6 +104,11 @@ async def _database_down(site: Site) -> None:
     await asyncio.to_thread(site.server.stop, at_once=True)
 
 
+async def _kafka_down(site: Site) -> None:
+    assert site.broker
+    await asyncio.to_thread(site.broker.server.kill)
+
+
 async def _deliverer_killed(site: Site) -> None:
     await site.deliverer.kill()
 
@@ -118,6 +129,16 @@ async def _workers_killed(site: Site) -> None:
             return len(now) == len(former) and set(now) != set(former)
 
         await until("a worker has been started again", is_replaced)
+
+
+async def _worker_hangs(site: Site) -> None:
+    """Stop a worker for longer than its lease, while it waits for receivers."""
+    await _slow_receivers(site)
+    await asyncio.sleep(3)
+    worker, *_ = site.deliverer.workers
+    os.kill(worker, signal.SIGSTOP)
+    await asyncio.sleep(6)
+    os.kill(worker, signal.SIGCONT)
 
 
 async def _slow_receivers(site: Site) -> None:
@@ -148,15 +169,27 @@ FAULTS: Final[Sequence[Fault]] = (
         _database_down,
     ),
     Fault(
+        "Kafka is down",
+        ("NotificationBackgroundTaskFailing", "NotificationPartUnavailable"),
+        _kafka_down,
+        with_kafka=True,
+    ),
+    Fault(
         "the process that delivers is killed", ("NotificationNothingDelivers",), _deliverer_killed
     ),
     Fault("all processes are killed", ("NotificationAbsent",), _all_killed),
+    Fault(
+        "a worker hangs for longer than its lease",
+        ("NotificationResultsFenced",),
+        _worker_hangs,
+        {"WEBHOOKS_LEASE": "3s", "WEBHOOKS_WRITE_TIMEOUT": "2s"},
+    ),
     Fault("workers keep ending", ("NotificationWorkersRestarting",), _workers_killed),
     Fault(
         "more is published than may be in flight",
         ("NotificationDeliveriesLate", "NotificationFirstAttemptsLate"),
         _slow_receivers,
-        {"WEBHOOKS_MAX_IN_FLIGHT": "1"},
+        {"WEBHOOKS_MAX_IN_FLIGHT": "2"},
     ),
 )
 
@@ -220,6 +253,11 @@ async def _site(
         "WEBHOOKS_MAX_IN_FLIGHT": "64",
         "WEBHOOKS_RETRY_INTERVAL": "1s",
     }
+    broker = None
+    if fault.with_kafka:
+        (folder / "kafka").mkdir()
+        broker = stack.enter_context(running_broker(folder / "kafka"))
+        settings |= {"KAFKA_BROKERS": broker.server.address}
     deliverer = Up(
         folder / "up", {**settings, **fault.settings}, place=place, options=("--workers", "2")
     )
@@ -232,7 +270,7 @@ async def _site(
         await customer.subscribe(receiver.url)
     targets = [f"127.0.0.1:{up.ports[1]}" for up in (deliverer, api_server)]
     prometheus = await stack.enter_async_context(_prometheus(folder, rules, targets))
-    return Site(server, deliverer, api_server, customers, receivers), prometheus
+    return Site(server, deliverer, api_server, customers, receivers, broker), prometheus
 
 
 @asynccontextmanager
