@@ -176,7 +176,8 @@ ROWS: Final[Mapping[str, Sequence[Panel]]] = {
             "short",
             [
                 Query(
-                    "sum by (topic) (notification_kafka_consumer_lag_messages)",
+                    "sum by (topic) (max by (topic, partition)"
+                    " (notification_kafka_consumer_lag_messages))",
                     "{{topic}}",
                 )
             ],

@@ -11,7 +11,8 @@ LEARNED: Mapping[str, str] = {
     "system itself (`operational`). `duplicate` shows publishers that retry, or messages "
     "that were read again after a crash; `rejected` one that sends invalid events.",
     "notification_kafka_consumer_lag_messages": "Whether events are stored as fast as they are "
-    "sent. Only the partitions of this process are shown. It should come back to 0.",
+    "sent. A consumer shows its own partitions; `api` with `KAFKA_BROKERS` shows all of them every "
+    "15 seconds, as the brokers know them, also while no consumer runs. It should come back to 0.",
     "notification_outbox_messages_relayed_total": "What the outbox sends to `webhook-events` and "
     "to the topic of dead letters. If it does not grow while webhooks are disabled or deliveries "
     "fail, Kafka is unavailable or rejects them: see the log.",

@@ -15,7 +15,7 @@ from notification_core.model.event import Source
 from notification_core.model.message import Topics
 from notification_core.ports.event_source import EventSource
 from notification_entrypoints.bootstrap.application import Application
-from notification_entrypoints.config.settings import Settings
+from notification_entrypoints.config.settings import Settings, variables
 from notification_entrypoints.serving.background import in_background
 
 _FINISH = timedelta(seconds=2)
@@ -70,6 +70,26 @@ async def open_kafka(application: Application) -> AsyncIterator[KafkaParts]:
         application.metrics.observe_lag(source.lag)
         consumer = await stack.enter_async_context(_open_consumer(application, source))
         yield KafkaParts({"event source": source.check}, consumer.stop)
+
+
+@asynccontextmanager
+async def watch_lag(application: Application) -> AsyncIterator[None]:
+    """Show how far the consumers are behind, for the length of the block.
+
+    Of a process that is not one of them: all of these may be down.
+    """
+    settings, topics = application.settings, application.settings.kafka.topic_names
+    # Unlike a consumer it may do without Kafka: only where somebody has said where that is.
+    if topics is None or settings.kafka.brokers == variables()["KAFKA_BROKERS"].default_value:
+        yield
+        return
+    from notification_adapters.kafka.group_lag import GroupLag  # noqa: PLC0415 - only where needed
+
+    config = consumer_config(settings, topics)
+    group = GroupLag(brokers_of(settings), config, application.clock, application.metrics)
+    application.metrics.observe_lag(group.lag)
+    async with in_background(group.run()):
+        yield
 
 
 @asynccontextmanager

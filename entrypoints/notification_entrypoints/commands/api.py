@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 import structlog
 
 from notification_entrypoints.bootstrap.application import AdapterOverrides, open_application
+from notification_entrypoints.bootstrap.kafka import watch_lag
 from notification_entrypoints.bootstrap.storage import place_of
 from notification_entrypoints.config.settings import Settings, check_exposure, load_settings
 from notification_entrypoints.process.run import ServerCommand, run_command
@@ -37,6 +38,7 @@ async def _serve(settings: Settings, process: ServerProcess) -> None:
         application = await stack.enter_async_context(
             open_application(settings, process.observer, _ONLY_STORES)
         )
+        await stack.enter_async_context(watch_lag(application))
         api_url = await stack.enter_async_context(serve_api(application, process))
         access = await access_summary(application)
         process.mark_ready(application)
