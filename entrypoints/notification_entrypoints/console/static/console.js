@@ -50,6 +50,7 @@ function tellConnection(text) {
 
 function refresh() {
   clearTimeout(live.timer);
+  live.timer = 0;
   const part = livePart();
   if (!part || document.hidden) return;
   const wait = live.asked + part.dataset.live * 1000 - Date.now();
@@ -69,7 +70,10 @@ function closeStream() {
 function openStream(url) {
   const stream = (live.stream = new EventSource(url));
   stream.addEventListener("open", () => tellConnection(""));
-  stream.addEventListener("changed", refresh);
+  // All that are open hear it at once: they ask one after the other.
+  stream.addEventListener("changed", () => {
+    live.timer ||= setTimeout(refresh, Math.random() * 1000);
+  });
   stream.addEventListener("ended", () => location.reload());
   stream.addEventListener("error", () => {
     if (stream.readyState === EventSource.CLOSED) {
