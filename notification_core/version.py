@@ -1,3 +1,3 @@
 """The version of the distribution, said once."""
 
-VERSION = "1.0.0.dev0"
+VERSION = "1.0.0"

@@ -13,7 +13,8 @@ def test_the_changelog_begins_with_the_version_or_with_what_is_not_released_yet(
     if ".dev" in VERSION:
         assert headings[0] == "Unreleased"
     else:
-        assert re.fullmatch(rf"{re.escape(VERSION)} - \d{{4}}-\d\d-\d\d", headings[0])
+        is_named = rf"{re.escape(VERSION)} - (unreleased|\d{{4}}-\d\d-\d\d)"
+        assert re.fullmatch(is_named, headings[0])
 
 
 def test_the_deployment_names_the_image_of_the_release() -> None:
