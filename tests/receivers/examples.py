@@ -103,6 +103,20 @@ _NODE = Project(
     ("node", "npm"),
     (("npm", "ci", "--silent", "--no-audit", "--no-fund"), ("npx", "tsc")),
 )
+_GO = Project("go", ("receiver.go",), ("go",), (("go", "build", "-o", "receiver", "."),))
+_RUST = Project("rust", ("receiver.rs",), ("cargo",), (("cargo", "build", "--quiet", "--locked"),))
+_JAVA = Project(
+    "java",
+    ("Receiver.java",),
+    ("mvn", "javac"),
+    (
+        (
+            *("mvn", "--quiet", "--batch-mode", "dependency:copy-dependencies"),
+            "-DoutputDirectory=libs",
+        ),
+        ("javac", "-Xlint:all", "-Werror", "-cp", "libs/*", "Receiver.java"),
+    ),
+)
 _DJANGO = ("receiver_django.py", "runserver", "--noreload", "{port}")
 _UVICORN = ("-m", "uvicorn", "receiver_fastapi:app", "--port", "{port}")
 _FLASK = ("-m", "flask", "--app", "receiver_flask", "run", "--port", "{port}")
@@ -117,5 +131,8 @@ EXAMPLES: Mapping[str, Example] = {
         Example("node", _NODE, ("node", "receiver-node.mjs")),
         Example("express", _NODE, ("node", "compiled/receiver-express.js")),
         Example("edge", _NODE, ("node", "serve-edge.mjs")),
+        Example("go", _GO, ("./receiver",)),
+        Example("java", _JAVA, ("java", "-cp", "libs/*:.", "Receiver")),
+        Example("rust", _RUST, ("target/debug/receiver",)),
     )
 }
