@@ -21,8 +21,8 @@ RECEIVERS = HERE.parents[1] / "docs" / "receivers"
 class Project:
     """A folder that examples of a language share: their files, and what builds them.
 
-    What is locked, or runs an example that is no server, is in a folder of its name beside this
-    module. ``programs`` must be installed.
+    What is locked, and what runs an example that is not a server, is in ``projects``. ``programs``
+    must be installed.
     """
 
     name: str
@@ -42,12 +42,12 @@ class Project:
 
     async def make(self) -> str | None:
         """Build it; return what a failing command printed, None if all succeed."""
-        ours = HERE / "examples" / self.name
+        ours = HERE / "projects" / self.name
         if ours.exists():
             shutil.copytree(ours, self.folder, dirs_exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         for file in self.files:
-            (self.folder / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(RECEIVERS / Path(file).name, self.folder / file)
+            shutil.copy(RECEIVERS / file, self.folder)
         for command in self.build:
             code, printed = await run(self.folder, *command)
             if code:
@@ -71,8 +71,8 @@ class Example:
     async def serving(self, port: int, variables: Mapping[str, str]) -> AsyncIterator[None]:
         """Have it listen on a port of loopback for the length of the block."""
         command = [part.format(port=port) for part in self.command]
-        given = {"PORT": str(port), "PYTHONUNBUFFERED": "1", **variables}
         with TemporaryDirectory() as folder:
+            given = {"PORT": str(port), "TMPDIR": folder, **variables}
             async with running(Path(folder), command, given, self.project.folder):
                 await until(f"{self.name} listens", lambda: _listens(port))
                 yield
@@ -117,6 +117,10 @@ _JAVA = Project(
         ("javac", "-Xlint:all", "-Werror", "-cp", "libs/*", "Receiver.java"),
     ),
 )
+_RUBY = Project("ruby", ("receiver.ru",), ("ruby", "puma"))
+_PHP = Project("php", ("receiver.php",), ("php",))
+_OPENSSL = Project("openssl", ("verify.sh",), ("openssl", "curl", "jq"))
+_PUMA = ("puma", "--quiet", "--bind", "tcp://127.0.0.1:{port}", "receiver.ru")
 _DJANGO = ("receiver_django.py", "runserver", "--noreload", "{port}")
 _UVICORN = ("-m", "uvicorn", "receiver_fastapi:app", "--port", "{port}")
 _FLASK = ("-m", "flask", "--app", "receiver_flask", "run", "--port", "{port}")
@@ -134,5 +138,8 @@ EXAMPLES: Mapping[str, Example] = {
         Example("go", _GO, ("./receiver",)),
         Example("java", _JAVA, ("java", "-cp", "libs/*:.", "Receiver")),
         Example("rust", _RUST, ("target/debug/receiver",)),
+        Example("ruby", _RUBY, _PUMA),
+        Example("php", _PHP, ("php", "-S", "127.0.0.1:{port}", "receiver.php")),
+        Example("openssl", _OPENSSL, (sys.executable, "serve.py"), caches=False),
     )
 }
