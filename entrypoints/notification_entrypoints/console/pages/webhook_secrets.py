@@ -1,4 +1,4 @@
-"""How a receiver verifies requests: code with the environment's key in it, and signing secrets."""
+"""How a receiver verifies requests: code, the environment's keys, and signing secrets."""
 
 import asyncio
 from typing import Any
@@ -60,6 +60,7 @@ async def _show(page: ConsolePage, *, status: int = 200, **context: Any) -> web.
         page.api.call("listSigningSecrets", webhook_id=webhook.json["webhook_id"]),
     )
     language = page.request.query.get("language", "")
+    language = language if language in LANGUAGES else next(iter(LANGUAGES))
     return page.render(
         "webhook_secrets.html",
         status=status,
@@ -67,9 +68,9 @@ async def _show(page: ConsolePage, *, status: int = 200, **context: Any) -> web.
         webhook=webhook.json,
         state=state_of(webhook.json, page.now),
         settings=settings.json,
-        code=verification_code(settings.json),
+        code=verification_code(settings.json, language),
         languages=LANGUAGES,
-        language=language if language in LANGUAGES else next(iter(LANGUAGES)),
+        language=language,
         secrets=secrets.json,
         may_write=page.may(Scope.WRITE),
         **{"errors": {}, "made": None, **context},
