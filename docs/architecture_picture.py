@@ -32,6 +32,7 @@ ROWS: Mapping[str, Sequence[Mapping[str, int]]] = {
         {"config": 190, "observability": 480, "serving": 700},
     ],
     "notification_adapters": [
+        {"testing": 256},
         {"memory": 62, "signers": 162, "project_management": 308, "http": 450}
         | {"sql": 550, "kafka": 650, "jwt": 760, "otel": 830, "vault": 900},
         {"statistics_fields": 130, "converters": 745},
