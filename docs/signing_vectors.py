@@ -104,6 +104,8 @@ def _forged(now: int) -> Iterator[_Request]:
     yield "v1 with a public key as secret", _standard(confused, "v1"), _BODY
     swapped = asymmetric["webhook-signature"].replace("v1a,", "v1,")
     yield "v1a named v1", {**asymmetric, "webhook-signature": swapped}, _BODY
+    swapped = symmetric["webhook-signature"].replace("v1,", "v1a,")
+    yield "v1 named v1a", {**symmetric, "webhook-signature": swapped}, _BODY
     text = {**own, "X-3dverse-Signature": "not hex"}
     yield "X-3dverse-Signature: not hex", text, _BODY
     text = {**asymmetric, "webhook-signature": "v1a,*** v1,*** v1a v1, ,"}
