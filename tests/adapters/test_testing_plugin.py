@@ -55,7 +55,7 @@ def test_inside_of_a_loop(deliver, webhook_receiver):
 
 
 def test_a_type_that_is_not_in_the_catalogue(deliver, webhook_receiver):
-    with pytest.raises(ValueError, match="job-create: .*job-created"):
+    with pytest.raises(ValueError, match="job-create is not .*job-created"):
         deliver(webhook_receiver.url, "job-create")
 """
 

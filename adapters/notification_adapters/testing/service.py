@@ -166,7 +166,8 @@ class LocalService:
         a type that is not in the catalogue.
         """
         if event_type not in self._catalogue.types:
-            raise InvalidInput(f"{event_type} is not an event type: there are {self._catalogue.names}.")
+            problem = f"{event_type} is not an event type; there are"
+            raise InvalidInput(f"{problem} {self._catalogue.names}.")
         if data is None:
             data = self._catalogue.types[event_type].example
         event = Event(
