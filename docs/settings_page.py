@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from attrs import fields
-from schema_tables import table
 
 from notification_entrypoints.config.settings import Settings, variables
 from notification_entrypoints.config.variables import Variable
@@ -168,11 +167,13 @@ def settings_page() -> Sequence[str]:
 
 
 def _first() -> list[str]:
-    rows = [(f"`{name}`", f"`{text}`", meaning) for name, (text, meaning) in FIRST.items()]
     return [
         "## The five to set first",
         "`api`, `consumer` and `migrate` need these on a server; the defaults suit the rest.",
-        table(("Variable", "Example", "What it decides"), rows),
+        *(
+            f"`{name}`\n: {meaning} For example `{example}`."
+            for name, (example, meaning) in FIRST.items()
+        ),
     ]
 
 
