@@ -11,7 +11,9 @@ from tests.conftest import require
 from tests.faults.stage import Up
 
 _ROOT = Path(__file__).parents[2]
-_MIGRATION = "adapters/notification_adapters/sql/migrations/versions/v0002.py"
+_VERSIONS = "adapters/notification_adapters/sql/migrations/versions"
+_MIGRATION = f"{_VERSIONS}/v0002.py"
+NEWEST_SCHEMA = max(int(path.stem[1:]) for path in (_ROOT / _VERSIONS).glob("v*.py"))
 _MAIN = "import sys; from notification_entrypoints.cli import main; sys.exit(main())"
 HOW_TO_GET_IT = "the history is missing: git fetch --unshallow, in a clone of the repository"
 

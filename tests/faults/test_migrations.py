@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from tests.faults.experiment import Experiment
-from tests.faults.former import FormerUp, former_source
+from tests.faults.former import NEWEST_SCHEMA, FormerUp, former_source
 from tests.faults.history import Allowed
 from tests.faults.load import kills_of, under_load
 from tests.faults.place import Place
@@ -72,7 +72,7 @@ async def test_the_former_version_serves_while_its_database_is_migrated_and_besi
         await load.has_published(50)
         migrating.tampering = ()
         await migrating.ended_well()
-        assert await place.count(_SCHEMA) == 2
+        assert await place.count(_SCHEMA) == NEWEST_SCHEMA
         await load.has_published(50)
         await present.start()
         api = await stack.enter_async_context(api_of(present))
