@@ -216,7 +216,7 @@ class Dispatcher(RunnerListener, ResultListener):
         """Note results that are in storage now."""
         for result in results:
             if result.ordering_key is not None:
-                self.on_capacity()  # the next one in line may have been released
+                self.on_capacity()  # the next of its group may have been released
             match result.next_step:
                 case Retry(after=after):
                     self._claim_by(self._clock.monotonic() + after.total_seconds())

@@ -28,7 +28,7 @@ from notification_core.model.delivery import (
     NewDelivery,
 )
 from notification_core.model.event import Arrival, Event, EventKey, EventToStore, body_of
-from notification_core.model.ordering import key_in_line
+from notification_core.model.ordering import key_in_group
 from notification_core.model.webhook import Webhook
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import IngestPlan
@@ -100,7 +100,7 @@ class PlannedBatch:
     ) -> None:
         """Add a delivery: skipped for a reason, or claimed if there is a place, or due."""
         event, body, dispatch = stored.event, stored.body or b"", self.direct_dispatch
-        key = key_in_line(
+        key = key_in_group(
             event.ordering_key, is_ordered=webhook.ordered, is_final=reason is not None
         )
         self.is_ordered |= key is not None

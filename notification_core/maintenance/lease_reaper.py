@@ -7,7 +7,7 @@ from uuid import UUID
 from attrs import frozen
 
 from notification_core.model.delivery import DeliveryState
-from notification_core.model.ordering import FIRST_LINE, OrderedLine
+from notification_core.model.ordering import FIRST_GROUP, OrderingGroup
 from notification_core.model.request_records import KEPT_FOR
 from notification_core.model.webhook import DisabledReason
 from notification_core.ports.clock import Clock
@@ -17,7 +17,7 @@ from notification_core.ports.storage import Storage
 _GIVEN_UP = DeliveryState.SKIPPED, DeliveryState.CANCELLED
 _CANCEL_BATCH = 1_000
 _DELETE_BATCH = 500
-_LINES_BATCH = 1_000
+_GROUPS_BATCH = 1_000
 
 
 @frozen
@@ -57,7 +57,7 @@ class LeaseReaper:
             total += reaped
         if total:
             self._observer.leases_reaped(total)
-            await self.release_lines()
+            await self.release_groups()
         return total
 
     async def release_orphaned(self, worker: UUID, holds: Callable[[UUID], bool]) -> int:
@@ -77,7 +77,7 @@ class LeaseReaper:
     async def cancel_unsendable(self) -> None:
         """End the waiting deliveries that can no longer be sent, batch by batch.
 
-        What waited in line for them is released.
+        What waited in group for them is released.
         """
         now, hold = self._clock.now(), self._rules.hold
         bounds = now - self._rules.expire_after, None if hold is None else now - hold
@@ -86,13 +86,13 @@ class LeaseReaper:
                 self._observer.delivery_failed(delivery.webhook_id, delivery.delivery_id)
             given_up = (ended.states.get(state, 0) for state in _GIVEN_UP)
             self._observer.deliveries_given_up(*given_up)
-        await self.release_lines()
+        await self.release_groups()
 
-    async def release_lines(self) -> None:
-        """Release what waits in line for deliveries that have ended, batch by batch."""
-        after: OrderedLine | None = FIRST_LINE
+    async def release_groups(self) -> None:
+        """Release what waits for deliveries that have ended, batch by batch."""
+        after: OrderingGroup | None = FIRST_GROUP
         while after is not None:
-            after = (await self._deliveries.release_lines(after, _LINES_BATCH)).after
+            after = (await self._deliveries.release_groups(after, _GROUPS_BATCH)).after
 
     async def resume_if_off(self) -> bool:
         """Resume the webhooks that were paused before the circuit breaker was turned off.

@@ -28,7 +28,7 @@ from notification_core.model.delivery import (
 )
 from notification_core.model.event import Arrival, Event, EventKey, EventToStore
 from notification_core.model.message import DeadLetter
-from notification_core.model.ordering import OrderedLine
+from notification_core.model.ordering import OrderingGroup
 from notification_core.model.rate_limit import RateGrant
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.webhook import Webhook
@@ -98,11 +98,11 @@ class EndedDeliveries:
 
 
 @frozen
-class ReleasedLines:
+class ReleasedGroups:
     """How many deliveries one batch has released, and where it goes on; None at the end."""
 
     released: int
-    after: OrderedLine | None
+    after: OrderingGroup | None
 
 
 @frozen
@@ -158,9 +158,9 @@ class IngestTransaction(Protocol):
 
         Those that are ``claimed`` belong to ``worker`` for ``lease``, with attempt 1, which has
         begun unless they are ``prefetched``. Those that have an ordering key join the ends of their
-        lines in this order, and are held unless they are the first
-        (:mod:`notification_core.model.ordering`). Of two transactions that add to the same line one
-        waits for the other's end, and adds behind it.
+        groups in this order, and are held unless they are the first
+        (:mod:`notification_core.model.ordering`). Of two transactions that add to the same group
+        one waits for the other's end, and adds behind it.
         """
 
     async def add(self, plan: IngestPlan) -> Mapping[EventKey, Arrival]:
@@ -266,7 +266,7 @@ class DeliveryStore(Protocol):
         the storage's now plus its delay. A ``Failed`` that disables its webhook does so if the
         webhook still has the version that was sent to, and raises the webhooks' revision. A result
         whose outcome is ``interrupted`` counts like a reaped lease (see :meth:`reap`). Of those
-        that leave their lines, the next ones are released in the same transaction.
+        that leave their groups, the next ones are released in the same transaction.
         Calling it again with the same results changes nothing.
 
         What they make of the health of their webhooks is stored with them, as
@@ -311,11 +311,11 @@ class DeliveryStore(Protocol):
         """
 
     @abstractmethod
-    async def release_lines(self, after: OrderedLine, limit: int) -> ReleasedLines:
-        """Release the first ones that are held of the next ``limit`` lines behind ``after``.
+    async def release_groups(self, after: OrderingGroup, limit: int) -> ReleasedGroups:
+        """Release the first ones that are held of the next ``limit`` groups behind ``after``.
 
         To be called after :meth:`reap` and :meth:`cancel_unsendable`, which may end deliveries that
-        others wait for, and from time to time: code of a former version does not know of lines. If
+        others wait for, and from time to time: code of a former version does not know of groups. If
         a webhook is not ordered any more, all that it holds is released, at most ``limit`` at once:
         then ``after`` is where it was, and it is to be called again.
         """

@@ -26,7 +26,7 @@ from notification_core.model.delivery import (
     DeliveryState,
     Succeeded,
 )
-from notification_core.model.ordering import FIRST_LINE, HELD_UNTIL
+from notification_core.model.ordering import FIRST_GROUP, HELD_UNTIL
 from notification_core.model.read_models import AttemptCriteria
 from notification_core.model.replay import Selection
 from notification_core.model.webhook import FOREVER, DisabledReason
@@ -226,12 +226,12 @@ async def test_the_next_of_an_ordering_key_is_found_without_those_behind_it(
         # Each with its lock and its update, the first of its key, and the next one's release.
         with reading_at_most(plans, 600):
             await storage.deliveries.finish([_result(one) for one in claimed.deliveries], LEASE)
-    sweep = FIRST_LINE
+    sweep = FIRST_GROUP
     for _ in range(TIMES):
         with reading_at_most(plans, 300):
-            swept = await storage.deliveries.release_lines(sweep, 100)
+            swept = await storage.deliveries.release_groups(sweep, 100)
         assert (swept.released, swept.after is None) == (0, False)
-        sweep = swept.after or FIRST_LINE
+        sweep = swept.after or FIRST_GROUP
 
 
 async def test_measuring_what_waits_reads_no_more_than_it_counts(

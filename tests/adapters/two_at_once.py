@@ -28,7 +28,7 @@ from notification_core.model.delivery import (
     NextStep,
     Retry,
 )
-from notification_core.model.ordering import FIRST_LINE
+from notification_core.model.ordering import FIRST_GROUP
 from notification_core.model.read_models import DeliveryView
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from notification_core.ports.deliveries import Claimed
@@ -141,7 +141,7 @@ async def _retry_by_hand(storage: SqlStorage, scene: Scene) -> bool:
     return True
 
 
-async def _publish_in_line(storage: SqlStorage, scene: Scene) -> None:
+async def _publish_to_group(storage: SqlStorage, scene: Scene) -> None:
     event = scene.harness.event(environment_id=scene.webhook.environment_id, ordering_key=KEY)
     async with storage.deliveries.ingesting() as transaction:
         await transaction.add_events([event])
@@ -149,13 +149,13 @@ async def _publish_in_line(storage: SqlStorage, scene: Scene) -> None:
         await transaction.add_deliveries(new, None, LEASE)
 
 
-async def _release_lines(storage: SqlStorage, _: Scene) -> None:
-    await storage.deliveries.release_lines(FIRST_LINE, 1000)
+async def _release_groups(storage: SqlStorage, _: Scene) -> None:
+    await storage.deliveries.release_groups(FIRST_GROUP, 1000)
 
 
 async def _order_and_publish(storage: SqlStorage, scene: Scene) -> None:
     await storage.webhooks.replace(evolve(scene.webhook, version=scene.webhook.version + 2))
-    await _publish_in_line(storage, scene)
+    await _publish_to_group(storage, scene)
 
 
 _BREAKER = CircuitBreaker(BreakerPolicy(failures=1))
@@ -189,11 +189,11 @@ ACTS: Mapping[str, Act] = {
     "settle": Act(_settle, ("lock_unsendable", "commit"), looks_first=True),
     "forget": Act(_forget, ("look", "execute", "execute", "commit"), looks_first=True),
     "retry by hand": Act(_retry_by_hand, ("execute", "commit")),
-    "succeed in line": Act(_finish(), ("lock_lines", "lock_held", "first_in_lines", "commit")),
-    "publish in line": Act(_publish_in_line, ("lock_lines", "first_in_lines", "commit")),
-    "order again": Act(_order_and_publish, ("execute", "lock_lines", "commit"), transactions=2),
-    "release lines": Act(
-        _release_lines, ("look", "lock_lines", "commit"), looks_first=True, transactions=2
+    "succeed in a group": Act(_finish(), ("lock_groups", "lock_held", "first_in_groups", "commit")),
+    "publish to a group": Act(_publish_to_group, ("lock_groups", "first_in_groups", "commit")),
+    "order again": Act(_order_and_publish, ("execute", "lock_groups", "commit"), transactions=2),
+    "release groups": Act(
+        _release_groups, ("look", "lock_groups", "commit"), looks_first=True, transactions=2
     ),
 }
 
@@ -220,16 +220,16 @@ _OF_ONE_THAT_WAITS = (("claim", "claim"), ("claim", "delete"), ("claim", "disabl
 _OF_ONE_THAT_MAY_NOT_BE_SENT = (("claim", "enable"), ("settle", "enable"), ("settle", "settle"))
 _OF_ONE_THAT_HAS_ARRIVED = (("retry by hand", "forget"),)
 _OF_THE_FIRST_IN_A_LINE = (
-    ("succeed in line", "publish in line"),
-    ("publish in line", "publish in line"),
-    ("succeed in line", "release lines"),
-    ("publish in line", "release lines"),
-    ("succeed in line", "delete"),
-    ("publish in line", "delete"),
-    ("succeed in line", "reap"),
-    ("succeed in line", "disable"),
+    ("succeed in a group", "publish to a group"),
+    ("publish to a group", "publish in line"),
+    ("succeed in a group", "release groups"),
+    ("publish to a group", "release groups"),
+    ("succeed in a group", "delete"),
+    ("publish to a group", "delete"),
+    ("succeed in a group", "reap"),
+    ("succeed in a group", "disable"),
 )
-_OF_ONE_THAT_IS_NOT_ORDERED_ANY_MORE = (("release lines", "order again"),)
+_OF_ONE_THAT_IS_NOT_ORDERED_ANY_MORE = (("release groups", "order again"),)
 
 
 PAIRS = [
@@ -374,7 +374,7 @@ async def _drain(scene: Scene) -> int:
     scene.harness.clock.jump(DELAY * 2)
     while True:
         await store.cancel_unsendable(100, scene.harness.clock.now() - timedelta(days=1))
-        await store.release_lines(FIRST_LINE, 1000)
+        await store.release_groups(FIRST_GROUP, 1000)
         claimed = await scene.harness.claim()
         if not claimed.deliveries:
             return sent

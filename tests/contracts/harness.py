@@ -36,7 +36,7 @@ from notification_core.model.delivery import (
 )
 from notification_core.model.event import Arrival, EventKey, EventToStore, body_of
 from notification_core.model.message import Topics
-from notification_core.model.ordering import key_in_line
+from notification_core.model.ordering import key_in_group
 from notification_core.model.webhook import Webhook
 from notification_core.ports.deliveries import Claim, Claimed, IngestPlan
 from notification_core.ports.storage import Storage
@@ -137,7 +137,7 @@ class Harness:
         )
         delivery = evolve(delivery, **changes)
         is_final = delivery.state is not DeliveryState.PENDING
-        key = key_in_line(event.event.ordering_key, is_ordered=webhook.ordered, is_final=is_final)
+        key = key_in_group(event.event.ordering_key, is_ordered=webhook.ordered, is_final=is_final)
         return evolve(delivery, ordering_key=key)
 
     async def ingest(

@@ -49,7 +49,7 @@ from notification_core.model.delivery import (
     Succeeded,
 )
 from notification_core.model.event import EventToStore
-from notification_core.model.ordering import FIRST_LINE
+from notification_core.model.ordering import FIRST_GROUP
 from notification_core.model.replay import (
     REPLAYABLE,
     Replay,
@@ -171,7 +171,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             self._publish([self._webhook(webhook)], key=key)
 
     @rule(limit=st.integers(1, 3))
-    def release_lines(self, limit: int) -> None:
+    def release_groups(self, limit: int) -> None:
         self._all(lambda harness: _released(harness, limit))
 
     @rule(worker=st.sampled_from(WORKERS))
@@ -467,9 +467,9 @@ async def _acquired(harness: Harness, claim: Claim) -> Claimed:
 
 async def _released(harness: Harness, limit: int) -> int:
     """Release what is held at the head of any line; return how many were."""
-    total, after = 0, FIRST_LINE
+    total, after = 0, FIRST_GROUP
     while True:
-        batch = await harness.storage.deliveries.release_lines(after, limit)
+        batch = await harness.storage.deliveries.release_groups(after, limit)
         total += batch.released
         if batch.after is None:
             return total

@@ -14,7 +14,7 @@ from notification_core.model.delivery import (
     Failed,
     Retry,
 )
-from notification_core.model.ordering import FIRST_LINE
+from notification_core.model.ordering import FIRST_GROUP
 from notification_core.model.replay import NOT_ARRIVED, Replay, Selection
 from notification_core.model.webhook import FOREVER, DisabledReason, Webhook
 from tests.contracts.harness import DELAY, LEASE, Harness, ids_of
@@ -29,9 +29,9 @@ async def webhook(harness: Harness) -> Webhook:
 
 async def _released(harness: Harness) -> int:
     """Release what is to be released by a sweep; return how many."""
-    total, after = 0, FIRST_LINE
+    total, after = 0, FIRST_GROUP
     for _ in range(100):
-        batch = await harness.storage.deliveries.release_lines(after, 2)
+        batch = await harness.storage.deliveries.release_groups(after, 2)
         total += batch.released
         if batch.after is None:
             return total
@@ -254,15 +254,15 @@ async def test_ordered_applies_to_what_is_stored_from_then_on(harness: Harness) 
 async def test_a_line_without_a_head_is_found_by_the_sweep(
     harness: Harness, webhook: Webhook
 ) -> None:
-    lines = {key: await harness.publish(webhook, 2, key=key) for key in "abcde"}
+    groups = {key: await harness.publish(webhook, 2, key=key) for key in "abcde"}
     claimed = (await harness.claim()).deliveries
     for one in claimed:
-        # As code does that knows nothing of lines.
+        # As code does that knows nothing of groups.
         result = evolve(harness.result(one), ordering_key=None)
         assert not await harness.storage.deliveries.finish([result], DELAY)
     assert ids_of(await harness.claim()) == []
     assert await _released(harness) == 5
-    assert set(ids_of(await harness.claim())) == {second for _, second in lines.values()}
+    assert set(ids_of(await harness.claim())) == {second for _, second in groups.values()}
 
 
 async def test_results_of_plain_and_ordered_deliveries_are_written_together(

@@ -14,7 +14,7 @@ from notification_core.errors import StorageUnavailable, TransactionLost, Unknow
 from notification_core.model.api_key import ApiKey
 from notification_core.model.circuit_breaker import NO_BREAKER, CircuitBreaker
 from notification_core.model.delivery import AttemptResult, Fence
-from notification_core.model.ordering import OrderedLine
+from notification_core.model.ordering import OrderingGroup
 from notification_core.model.request_records import RequestRecords
 from notification_core.model.signing_key import SigningKey
 from notification_core.ports.api_keys import ApiKeyStore
@@ -25,7 +25,7 @@ from notification_core.ports.deliveries import (
     DeliveryStore,
     EndedDeliveries,
     IngestTransaction,
-    ReleasedLines,
+    ReleasedGroups,
 )
 from notification_core.ports.signing_keys import SigningKeyStore
 
@@ -111,9 +111,9 @@ class FaultyDeliveries(DeliveryStore):
     async def acquire(self, claim: Claim) -> Claimed:
         return await self._faults.call("acquire", lambda: self._store.acquire(claim))
 
-    async def release_lines(self, after: OrderedLine, limit: int) -> ReleasedLines:
+    async def release_groups(self, after: OrderingGroup, limit: int) -> ReleasedGroups:
         return await self._faults.call(
-            "release_lines", lambda: self._store.release_lines(after, limit)
+            "release_groups", lambda: self._store.release_groups(after, limit)
         )
 
     async def enlist(self, worker: UUID) -> None:

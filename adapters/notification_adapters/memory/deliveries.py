@@ -34,7 +34,7 @@ from notification_core.model.delivery_transitions import (
     is_held_too_long,
     reason_to_end,
 )
-from notification_core.model.ordering import HELD_UNTIL, OrderedLine, is_in_line
+from notification_core.model.ordering import HELD_UNTIL, OrderingGroup, is_in_group
 from notification_core.model.outbox_message import delivery_failed, delivery_given_up
 from notification_core.ports.clock import Clock
 from notification_core.ports.deliveries import (
@@ -44,7 +44,7 @@ from notification_core.ports.deliveries import (
     DeliveryStore,
     EndedDeliveries,
     IngestTransaction,
-    ReleasedLines,
+    ReleasedGroups,
 )
 
 _REAPED_AT_ONCE = 2000
@@ -121,7 +121,7 @@ class MemoryDeliveryStore(DeliveryStore):
                 self._log(delivery, result.attempt, before)
                 if result.ordering_key is not None:
                     self._state.release_first(
-                        OrderedLine(delivery.webhook_id, result.ordering_key), now
+                        OrderingGroup(delivery.webhook_id, result.ordering_key), now
                     )
             # All changes of a transaction raise it once.
             has_changed = bool(changed) or self._state.webhooks_revision > revision
@@ -202,21 +202,21 @@ class MemoryDeliveryStore(DeliveryStore):
                     self._state.append_operational_event(delivery_given_up(failed[-1], now))
         return EndedDeliveries(Counter(delivery.state for delivery, _ in unsendable), failed)
 
-    async def release_lines(self, after: OrderedLine, limit: int) -> ReleasedLines:
-        """Release the first ones that are held of the next ``limit`` lines behind ``after``."""
+    async def release_groups(self, after: OrderingGroup, limit: int) -> ReleasedGroups:
+        """Release the first ones that are held of the next ``limit`` groups behind ``after``."""
         async with self._state.writing:
-            now, in_line = self._clock.now(), filter(is_in_line, self._state.deliveries.values())
-            lines = {OrderedLine(each.webhook_id, each.ordering_key or "") for each in in_line}
-            coming = sorted(line for line in lines if line > after)
-            released = sum(self._state.release_first(line, now) for line in coming[:limit])
-            of_lines = {line.webhook_id for line in coming[:limit]}
+            now, in_group = self._clock.now(), filter(is_in_group, self._state.deliveries.values())
+            groups = {OrderingGroup(each.webhook_id, each.ordering_key or "") for each in in_group}
+            coming = sorted(group for group in groups if group > after)
+            released = sum(self._state.release_first(group, now) for group in coming[:limit])
+            of_groups = {group.webhook_id for group in coming[:limit]}
             for delivery in self._state.deliveries.values():
                 webhook = self._state.webhooks.get(delivery.webhook_id)
                 is_unordered = webhook is None or not webhook.ordered
                 is_held = delivery.is_waiting and delivery.due_at == HELD_UNTIL
-                if is_unordered and is_held and delivery.webhook_id in of_lines:
+                if is_unordered and is_held and delivery.webhook_id in of_groups:
                     delivery.due_at, released = now, released + 1
-        return ReleasedLines(released, coming[limit - 1] if len(coming) > limit else None)
+        return ReleasedGroups(released, coming[limit - 1] if len(coming) > limit else None)
 
     def _held(self, fence: Fence) -> StoredDelivery | None:
         delivery = self._state.deliveries.get(fence.delivery_id)

@@ -11,7 +11,7 @@ from notification_adapters.memory.state import MemoryState, StoredDelivery, Stor
 from notification_core.concurrency.ids import IdGenerator, earliest_id
 from notification_core.errors import EventGone, ReplayNotFound, ReplayRunning
 from notification_core.model.delivery import DeliveryOrigin, DeliveryState, EndReason
-from notification_core.model.ordering import key_in_line
+from notification_core.model.ordering import key_in_group
 from notification_core.model.read_models import DeliveryView, ReplayPage, page_of
 from notification_core.model.replay import (
     NO_PROGRESS,
@@ -207,7 +207,7 @@ class MemoryReplayStore(ReplayStore):
             reason=None,
             created_at=now,
             due_at=now,
-            ordering_key=key_in_line(event.ordering_key, is_ordered=is_ordered),
+            ordering_key=key_in_group(event.ordering_key, is_ordered=is_ordered),
             **why,
         )
         self._state.add_delivery(made)

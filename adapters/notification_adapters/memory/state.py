@@ -23,9 +23,9 @@ from notification_core.model.erasure import Erasure, ErasureState
 from notification_core.model.event import Event, EventKey
 from notification_core.model.message import DeadLetter, Topics
 from notification_core.model.ordering import (
-    OrderedLine,
+    OrderingGroup,
     due_on_joining,
-    first_in_line,
+    first_in_group,
     is_to_release,
 )
 from notification_core.model.outbox_message import (
@@ -249,26 +249,26 @@ class MemoryState:
             self.outbox[message.message_id] = message
 
     def add_delivery(self, delivery: StoredDelivery) -> None:
-        """Keep a new delivery; one that has an ordering key joins the end of its line."""
+        """Keep a new delivery; one that has an ordering key joins the end of its group."""
         if delivery.ordering_key is not None:
-            line = OrderedLine(delivery.webhook_id, delivery.ordering_key)
-            is_empty = self.first_in(line) is None
-            delivery.due_at = due_on_joining(delivery.due_at, is_line_empty=is_empty)
+            group = OrderingGroup(delivery.webhook_id, delivery.ordering_key)
+            is_empty = self.first_in(group) is None
+            delivery.due_at = due_on_joining(delivery.due_at, is_group_empty=is_empty)
             self.last_position += 1
             delivery.position = self.last_position
         self.deliveries[delivery.delivery_id] = delivery
 
-    def first_in(self, line: OrderedLine) -> StoredDelivery | None:
-        """Return the delivery that the others of a line wait for."""
-        return first_in_line(
+    def first_in(self, group: OrderingGroup) -> StoredDelivery | None:
+        """Return the delivery that the others of a group wait for."""
+        return first_in_group(
             delivery
             for delivery in self.deliveries.values()
-            if (delivery.webhook_id, delivery.ordering_key) == line
+            if (delivery.webhook_id, delivery.ordering_key) == group
         )
 
-    def release_first(self, line: OrderedLine, now: datetime) -> int:
-        """Release the first one in a line if it is held; return how many were."""
-        first = self.first_in(line)
+    def release_first(self, group: OrderingGroup, now: datetime) -> int:
+        """Release the first one in a group if it is held; return how many were."""
+        first = self.first_in(group)
         if first is None or not is_to_release(first):
             return 0
         first.due_at = now

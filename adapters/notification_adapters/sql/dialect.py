@@ -2,7 +2,7 @@
 
 Each method runs one or two statements inside a transaction that the caller opened, for a whole
 batch. An engine has them in files of the same names: ``ingest``, ``claims``, ``results``,
-``lines`` and ``statistics``.
+``ordering`` and ``statistics``.
 """
 
 from abc import abstractmethod
@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.lines import LineStatements
+from notification_adapters.sql.ordering import OrderingStatements
 from notification_adapters.sql.queues import Queue
 from notification_adapters.sql.statements import Bound, ResultRow, Statement
 from notification_adapters.sql.tables import webhooks
@@ -184,7 +184,7 @@ two or three bytes each. PostgreSQL compresses rows that are longer than 2,000 b
 """
 
 
-class Dialect(LineStatements, Protocol):
+class Dialect(OrderingStatements, Protocol):
     """The batched statements in the SQL of one engine, and its time."""
 
     @abstractmethod

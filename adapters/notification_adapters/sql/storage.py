@@ -77,7 +77,7 @@ class SqlStorage(Storage):
         """Two: the database works while this process prepares the next transaction.
 
         A third gains nothing, and makes each smaller. If there is one writer, they would only wait
-        in line.
+        for each other.
         """
         return 1 if self.database.has_one_writer else 2
 

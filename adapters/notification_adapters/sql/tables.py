@@ -115,7 +115,7 @@ deliveries = sa.Table(
     # As of its event, so that no statement has to look there: a redelivery is younger.
     sa.Column("event_stored_at", Instant, nullable=False),
     sa.Column("ended_at", Instant),
-    # Of one that is delivered in order: what it waits in line for, and where in the line.
+    # Of one that is delivered in order: what it waits for, and where in its ordering group.
     sa.Column("ordering_key", KEY_TEXT),
     sa.Column("position", sa.BigInteger),
     # There is no index on due_at alone: the planner would take it for a claim, and walk through

@@ -403,7 +403,7 @@ def heed_no_line() -> None:
     def by(_: Function) -> Function:
         return lambda now, **_: now
 
-    replaced("notification_adapters.sql.stores.lines:due_on_joining", by)
+    replaced("notification_adapters.sql.stores.ordering:due_on_joining", by)
 
 
 def take_the_paused_for_healthy() -> None:

@@ -9,10 +9,10 @@ from hypothesis import assume, given
 from notification_core.model.ordering import (
     HELD_UNTIL,
     due_on_joining,
-    first_in_line,
-    is_in_line,
+    first_in_group,
+    is_in_group,
     is_to_release,
-    key_in_line,
+    key_in_group,
 )
 from tests.support.samples import NOW
 
@@ -33,8 +33,8 @@ class _Line:
     started: list[int] = field(factory=list)
 
     def join(self) -> None:
-        is_empty = first_in_line(self.deliveries) is None
-        due_at = due_on_joining(NOW, is_line_empty=is_empty)
+        is_empty = first_in_group(self.deliveries) is None
+        due_at = due_on_joining(NOW, is_group_empty=is_empty)
         self.deliveries.append(_Delivery(len(self.deliveries), due_at))
 
     def claimable(self) -> list[_Delivery]:
@@ -64,7 +64,7 @@ class _Line:
             self.release()
 
     def release(self) -> None:
-        first = first_in_line(self.deliveries)
+        first = first_in_group(self.deliveries)
         if first is not None and is_to_release(first):
             first.due_at = NOW
 
@@ -118,31 +118,31 @@ def test_a_line_drains(steps: list[tuple[str, int | None]]) -> None:
     for _ in range(2 * len(line.deliveries) + 2):
         line.claim()
         line.end_attempt(final=True)
-    assert not any(is_in_line(one) for one in line.deliveries)
+    assert not any(is_in_group(one) for one in line.deliveries)
 
 
 def test_only_what_is_pending_of_an_ordered_webhook_with_a_key_stands_in_line() -> None:
-    assert key_in_line("a", is_ordered=True) == "a"
-    assert key_in_line("a", is_ordered=False) is None
-    assert key_in_line(None, is_ordered=True) is None
-    assert key_in_line("a", is_ordered=True, is_final=True) is None
+    assert key_in_group("a", is_ordered=True) == "a"
+    assert key_in_group("a", is_ordered=False) is None
+    assert key_in_group(None, is_ordered=True) is None
+    assert key_in_group("a", is_ordered=True, is_final=True) is None
 
 
 def test_what_was_cancelled_during_its_attempt_holds_the_next_one_until_it_has_ended() -> None:
     cancelled = _Delivery(1, NOW, is_pending=False, is_attempted=True)
     behind = _Delivery(2, HELD_UNTIL)
-    assert first_in_line([behind, cancelled]) is cancelled
+    assert first_in_group([behind, cancelled]) is cancelled
     assert not is_to_release(cancelled)
     cancelled.is_attempted = False
-    assert is_to_release(first_in_line([behind, cancelled]))
+    assert is_to_release(first_in_group([behind, cancelled]))
 
 
 def test_a_retry_of_the_first_one_keeps_its_place() -> None:
     waiting = _Delivery(1, NOW + timedelta(hours=1))
-    assert first_in_line([_Delivery(2, HELD_UNTIL), waiting]) is waiting
+    assert first_in_group([_Delivery(2, HELD_UNTIL), waiting]) is waiting
     assert not is_to_release(waiting)
 
 
 def test_what_has_no_position_is_in_no_line() -> None:
-    assert first_in_line([_Delivery(None, NOW)]) is None
+    assert first_in_group([_Delivery(None, NOW)]) is None
     assert not is_to_release(None)

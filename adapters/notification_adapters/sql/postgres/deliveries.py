@@ -204,7 +204,7 @@ class PostgresDeliveryStore(SqlDeliveryStore[PostgresDatabase]):
 
         A few that succeeded, or are to be retried and say nothing of their receiver, take a single
         statement. What it leaves, since a fence does not hold, a delivery had ended or its webhook
-        is not healthy, is looked at row by row. So are those for which others wait in line.
+        is not healthy, is looked at row by row. So are those that others wait for.
         """
         if any(result.ordering_key is not None for result in results):
             in_line = [result for result in results if result.ordering_key is not None]

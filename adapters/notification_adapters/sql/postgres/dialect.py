@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.postgres.claims import PostgresClaimStatements
 from notification_adapters.sql.postgres.driver import fetch, read, run
 from notification_adapters.sql.postgres.ingest import PostgresIngestStatements
-from notification_adapters.sql.postgres.lines import PostgresLineStatements
+from notification_adapters.sql.postgres.ordering import PostgresOrderingStatements
 from notification_adapters.sql.postgres.results import PostgresResultStatements
 from notification_adapters.sql.postgres.statistics import PostgresStatisticsStatements
 from notification_adapters.sql.statements import Bound, ResultRow, Statement
@@ -33,7 +33,7 @@ class PostgresDialect(
     PostgresIngestStatements,
     PostgresClaimStatements,
     PostgresResultStatements,
-    PostgresLineStatements,
+    PostgresOrderingStatements,
     PostgresStatisticsStatements,
 ):
     """The statements of PostgreSQL, which go by the server's clock unless another is given."""

@@ -108,7 +108,7 @@ class SqliteDeliveryStore(SqlDeliveryStore[SqliteDatabase]):
     ) -> Sequence[Fence]:
         """Log attempts that ended and write what happens to their deliveries.
 
-        If all have succeeded, their webhooks are healthy and nothing waits for them in line, that
+        If all have succeeded, their webhooks are healthy and nothing waits for them, that
         is one trip, without a look at the rows.
         """
         for result in results:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.sqlite.claims import SqliteClaimStatements
 from notification_adapters.sql.sqlite.driver import read, run_many
 from notification_adapters.sql.sqlite.ingest import SqliteIngestStatements
-from notification_adapters.sql.sqlite.lines import SqliteLineStatements
+from notification_adapters.sql.sqlite.ordering import SqliteOrderingStatements
 from notification_adapters.sql.sqlite.results import SqliteResultStatements
 from notification_adapters.sql.sqlite.statistics import SqliteStatisticsStatements
 from notification_adapters.sql.statements import Bound, ResultRow, Statement
@@ -20,7 +20,7 @@ class SqliteDialect(
     SqliteClaimStatements,
     SqliteResultStatements,
     SqliteStatisticsStatements,
-    SqliteLineStatements,
+    SqliteOrderingStatements,
 ):
     """The statements of SQLite, which go by this host's clock."""
 

@@ -20,7 +20,7 @@ from notification_adapters.sql.stores.attempt_results import (
 from notification_adapters.sql.stores.claims import Claims
 from notification_adapters.sql.stores.dead_letters import DeadLetterRows
 from notification_adapters.sql.stores.ingest import SqlIngest
-from notification_adapters.sql.stores.lines import lock_lines_of, release_first, release_next
+from notification_adapters.sql.stores.ordering import lock_groups_of, release_first, release_next
 from notification_adapters.sql.stores.outbox import OutboxRows
 from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.stores.statistics_rows import StatisticsRows
@@ -30,7 +30,7 @@ from notification_core.concurrency.ids import IdGenerator
 from notification_core.concurrency.transactions import retry_lost_transaction
 from notification_core.model.circuit_breaker import NO_BREAKER, CircuitBreaker
 from notification_core.model.delivery import AttemptResult, DeliveryState, Failed, Fence
-from notification_core.model.ordering import OrderedLine
+from notification_core.model.ordering import OrderingGroup
 from notification_core.model.outbox_message import delivery_failed, delivery_given_up
 from notification_core.model.statistics import CountsByWebhook
 from notification_core.ports.deliveries import (
@@ -40,7 +40,7 @@ from notification_core.ports.deliveries import (
     DeliveryStore,
     EndedDeliveries,
     IngestTransaction,
-    ReleasedLines,
+    ReleasedGroups,
 )
 
 _REAPED_AT_ONCE = 2000
@@ -131,7 +131,7 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
     ) -> Sequence[Fence]:
         """Do as :meth:`finish`, with a look at each row, and raise :class:`TransactionLost`."""
         async with self._statistics.write_transaction() as (connection, writer):
-            lines = await lock_lines_of(connection, self._dialect, results)
+            groups = await lock_groups_of(connection, self._dialect, results)
             now = await self._dialect.now(connection)
             fences = [result.fence for result in results]
             held = _each_once(await self._dialect.lock_held(connection, fences))
@@ -143,7 +143,7 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
                 for result, row, waits_for_webhook in zip(taken, owned.values(), waits, strict=True)
             ]
             await self._write(connection, ends, now, writer)
-            await release_first(connection, self._dialect, lines, now)
+            await release_first(connection, self._dialect, groups, now)
             if await self._disable(connection, taken, now) or changes:
                 await increment_revision(connection)
         for (_, webhook_id), state in changes.items():
@@ -227,8 +227,8 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
         return EndedDeliveries(Counter(delivery.state for delivery in cancelled), failed)
 
     @retry_lost_transaction
-    async def release_lines(self, after: OrderedLine, limit: int) -> ReleasedLines:
-        """Release the first ones that are held of the next ``limit`` lines behind ``after``."""
+    async def release_groups(self, after: OrderingGroup, limit: int) -> ReleasedGroups:
+        """Release the first ones that are held of the next ``limit`` groups behind ``after``."""
         return await release_next(self._database, after, limit)
 
     async def _write(

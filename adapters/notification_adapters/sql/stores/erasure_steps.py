@@ -61,25 +61,25 @@ async def advance(
             return ErasedBatch(erased, is_last=False)
     if await dialect.has_open_publish(connection, environment_id):
         return NOTHING_ERASED
-    if await _forget_lines(connection, environment_id, limit) == limit:
+    if await _forget_groups(connection, environment_id, limit) == limit:
         return NOTHING_ERASED
     await connection.execute(progress.values(ended_at=await dialect.now(connection)))
     await increment_revision(connection)
     return ErasedBatch(0, is_last=True)
 
 
-async def _forget_lines(connection: AsyncConnection, environment_id: UUID, limit: int) -> int:
-    """Delete what lines were locked by; it does not count, for there is nothing in it."""
-    line = ordering_keys.c.webhook_id, ordering_keys.c.ordering_key
-    query = sa.select(*line).where(ordering_keys.c.environment_id == environment_id).limit(limit)
-    lines = [tuple(row) for row in await connection.execute(query)]
-    if lines:
+async def _forget_groups(connection: AsyncConnection, environment_id: UUID, limit: int) -> int:
+    """Delete what groups were locked by; it does not count, for there is nothing in it."""
+    group = ordering_keys.c.webhook_id, ordering_keys.c.ordering_key
+    query = sa.select(*group).where(ordering_keys.c.environment_id == environment_id).limit(limit)
+    groups = [tuple(row) for row in await connection.execute(query)]
+    if groups:
         await connection.execute(
             sa.delete(ordering_keys).where(
-                ordering_keys.c.environment_id == environment_id, sa.tuple_(*line).in_(lines)
+                ordering_keys.c.environment_id == environment_id, sa.tuple_(*group).in_(groups)
             )
         )
-    return len(lines)
+    return len(groups)
 
 
 async def _events(connection: AsyncConnection, environment_id: UUID, limit: int) -> int | None:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import Lease
-from notification_adapters.sql.stores import lines, operational_event_rows
+from notification_adapters.sql.stores import operational_event_rows, ordering
 from notification_adapters.sql.stores.dead_letters import DeadLetterRows
 from notification_adapters.sql.stores.erasure_steps import RUNNING
 from notification_adapters.sql.stores.request_records import RequestRecordRows
@@ -86,9 +86,9 @@ class SqlIngest(IngestTransaction):
         plain = [delivery for delivery in deliveries if delivery.ordering_key is None]
         await dialect.add_deliveries(self._connection, plain, Lease(worker, now, now + lease))
         if len(plain) < len(deliveries):
-            in_line = [delivery for delivery in deliveries if delivery.ordering_key is not None]
-            rows = [lines.new_row(delivery, now) for delivery in in_line]
-            await lines.join(self._connection, dialect, rows)
+            ordered = [delivery for delivery in deliveries if delivery.ordering_key is not None]
+            rows = [ordering.new_row(delivery, now) for delivery in ordered]
+            await ordering.join(self._connection, dialect, rows)
         if skips := count_skips(deliveries):
             writer = self._writer or self._statistics.writers.lend_to_host(self._connection)
             await self._statistics.add(self._connection, skips, now, writer)

@@ -11,11 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notification_adapters.sql.dialect import Dialect, WebhookKey
 from notification_adapters.sql.planner import off_index
 from notification_adapters.sql.statements import ResultRow
-from notification_adapters.sql.stores import lines
+from notification_adapters.sql.stores import ordering
 from notification_adapters.sql.tables import WAITING, deliveries, events, replays, webhooks
 from notification_core.concurrency.ids import IdGenerator, earliest_id
 from notification_core.model.delivery import DeliveryOrigin, DeliveryState, EndReason
-from notification_core.model.ordering import key_in_line
+from notification_core.model.ordering import key_in_group
 from notification_core.model.replay import (
     NO_PROGRESS,
     Replay,
@@ -79,11 +79,11 @@ async def advance(  # noqa: PLR0913, PLR0917 - what it works on, and within whic
             ),
             "origin": DeliveryOrigin.REPLAY.value,
             "replay_id": replay.replay_id,
-            "ordering_key": key_in_line(event.ordering_key, is_ordered=webhook.ordered),
+            "ordering_key": key_in_group(event.ordering_key, is_ordered=webhook.ordered),
         }
         for event in of_events
     ]
-    await lines.add(connection, dialect, made)
+    await ordering.add(connection, dialect, made)
     await connection.execute(_progress(replay, batch, now))
     return ReplayProgress(len(batch.examined), len(batch.chosen))
 

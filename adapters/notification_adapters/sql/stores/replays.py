@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.statements import ResultRow, Statement
-from notification_adapters.sql.stores import lines, replay_steps
+from notification_adapters.sql.stores import ordering, replay_steps
 from notification_adapters.sql.stores.request_records import RequestRecordRows
 from notification_adapters.sql.tables import RUNNING, events, replays, webhooks
 from notification_adapters.sql.upsert import insert_if_absent
@@ -17,7 +17,7 @@ from notification_core.concurrency.ids import IdGenerator
 from notification_core.concurrency.transactions import retry_lost_transaction
 from notification_core.errors import EventGone, ReplayNotFound, ReplayRunning
 from notification_core.model.delivery import DeliveryOrigin, DeliveryState
-from notification_core.model.ordering import key_in_line
+from notification_core.model.ordering import key_in_group
 from notification_core.model.read_models import DeliveryView, ReplayPage, page_of
 from notification_core.model.replay import (
     Replay,
@@ -85,9 +85,9 @@ class SqlReplayStore(ReplayStore):
             now = await dialect.now(connection)
             of = environment_id, delivery.webhook_id, event_id
             made = replay_steps.again(of, delivery_id, event.stored_at, now)
-            key = key_in_line(event.ordering_key, is_ordered=bool(event.is_ordered))
+            key = key_in_group(event.ordering_key, is_ordered=bool(event.is_ordered))
             row = {**made, "origin": DeliveryOrigin.RETRY.value, "ordering_key": key}
-            await lines.add(connection, dialect, [row])
+            await ordering.add(connection, dialect, [row])
 
     async def add(self, replay: Replay, records: RequestRecords = ()) -> None:
         """Store a replay that begins."""

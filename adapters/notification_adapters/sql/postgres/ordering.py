@@ -1,4 +1,4 @@
-"""Delivering in order on PostgreSQL: locking lines, and finding the first of each.
+"""Delivering in order on PostgreSQL: locking groups, and finding the first of each.
 
 The partial index ``deliveries_in_line`` (webhook, key, position) serves each statement: the order
 by its columns leaves the planner no other one to choose.
@@ -11,12 +11,12 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notification_adapters.sql.lines import FirstInLine, LineKey, LineStatements
+from notification_adapters.sql.ordering import FirstInGroup, GroupKey, OrderingStatements
 from notification_adapters.sql.postgres.driver import columns, fetch, run
-from notification_core.model.ordering import HELD_UNTIL, OrderedLine
+from notification_core.model.ordering import HELD_UNTIL, OrderingGroup
 
 # An update, and not only a lock: a host's transaction whose view of the database is older than
-# what others have left in the line fails then (40001), instead of taking the line for empty.
+# what others have left in the group fails then (40001), instead of taking the group for empty.
 _LOCK: Final = """
 INSERT INTO ordering_keys (webhook_id, ordering_key, environment_id)
 SELECT webhook_id, ordering_key, environment_id
@@ -49,22 +49,22 @@ _NEXT: Final = """
     WHERE ordering_key IS NOT NULL AND (state = 'pending' OR worker IS NOT NULL)
       AND (webhook_id, ordering_key) > (%s, %s)
     ORDER BY webhook_id, ordering_key, position LIMIT 1"""
-# A loose index scan: one jump into the index a line.
+# A loose index scan: one jump into the index a group.
 _SCAN: Final = f"""
-WITH RECURSIVE line (
+WITH RECURSIVE first (
   webhook_id, ordering_key, environment_id, delivery_id, position, is_pending, is_attempted, due_at,
   number
 ) AS (
   (SELECT d.*, 1 FROM ({_NEXT % ("$1::uuid", "$2::text")}) AS d)
   UNION ALL
-  SELECT d.*, line.number + 1 FROM line CROSS JOIN LATERAL (
-    {_NEXT % ("line.webhook_id", "line.ordering_key")}
+  SELECT d.*, first.number + 1 FROM first CROSS JOIN LATERAL (
+    {_NEXT % ("first.webhook_id", "first.ordering_key")}
   ) AS d
-  WHERE line.number < $3
+  WHERE first.number < $3
 )
-SELECT coalesce(w.ordered, false), line.* FROM line
-LEFT JOIN webhooks AS w ON w.webhook_id = line.webhook_id
-ORDER BY line.number
+SELECT coalesce(w.ordered, false), first.* FROM first
+LEFT JOIN webhooks AS w ON w.webhook_id = first.webhook_id
+ORDER BY first.number
 """  # noqa: S608 - all of it is ours
 _HELD_OF: Final = """
 SELECT delivery_id, environment_id FROM deliveries
@@ -84,7 +84,7 @@ SELECT k.webhook_id, k.ordering_key, k.environment_id FROM ordering_keys AS k
 WHERE {_EMPTY} LIMIT $1
 FOR UPDATE SKIP LOCKED
 """  # noqa: S608 - the same
-# Looked at again: somebody may have joined the line until it was locked.
+# Looked at again: somebody may have joined the group until it was locked.
 _FORGET: Final = f"""
 DELETE FROM ordering_keys AS k
 USING unnest($1::uuid[], $2::text[], $3::uuid[]) AS e (webhook_id, ordering_key, environment_id)
@@ -93,19 +93,19 @@ WHERE k.webhook_id = e.webhook_id AND k.ordering_key = e.ordering_key
 """  # noqa: S608 - the same
 
 
-class PostgresLineStatements(LineStatements):
-    """What PostgreSQL is asked of lines."""
+class PostgresOrderingStatements(OrderingStatements):
+    """What PostgreSQL is asked of groups."""
 
-    async def lock_lines(self, connection: AsyncConnection, lines: Sequence[LineKey]) -> None:
-        """Lock lines until the transaction's end, in the order in which they are given."""
-        if lines:
-            await run(connection, _LOCK, *columns(lines, 3))
+    async def lock_groups(self, connection: AsyncConnection, groups: Sequence[GroupKey]) -> None:
+        """Lock groups until the transaction's end, in the order in which they are given."""
+        if groups:
+            await run(connection, _LOCK, *columns(groups, 3))
 
-    async def first_in_lines(
-        self, connection: AsyncConnection, lines: Sequence[LineKey]
-    ) -> Sequence[FirstInLine]:
-        """Return the first one of each line that is not empty."""
-        return [_first(row) for row in await fetch(connection, _FIRST, *columns(lines, 3))]
+    async def first_in_groups(
+        self, connection: AsyncConnection, groups: Sequence[GroupKey]
+    ) -> Sequence[FirstInGroup]:
+        """Return the first one of each group that is not empty."""
+        return [_first(row) for row in await fetch(connection, _FIRST, *columns(groups, 3))]
 
     async def take_positions(self, connection: AsyncConnection, count: int) -> Sequence[int]:
         """Return so many positions of the sequence, rising."""
@@ -118,10 +118,10 @@ class PostgresLineStatements(LineStatements):
         if handles:
             await run(connection, _RELEASE, *columns(handles, 2), now, HELD_UNTIL)
 
-    async def scan_lines(
-        self, connection: AsyncConnection, after: OrderedLine, limit: int
-    ) -> Sequence[tuple[FirstInLine, bool]]:
-        """Return the first one of each of the next lines, and whether its webhook is ordered."""
+    async def scan_groups(
+        self, connection: AsyncConnection, after: OrderingGroup, limit: int
+    ) -> Sequence[tuple[FirstInGroup, bool]]:
+        """Return the first one of each of the next groups, and whether its webhook is ordered."""
         rows = await fetch(connection, _SCAN, *after, limit)
         return [(_first(row), is_ordered) for is_ordered, *row, _ in rows]
 
@@ -131,15 +131,15 @@ class PostgresLineStatements(LineStatements):
         """Return and lock the handles of a webhook's held deliveries."""
         return await fetch(connection, _HELD_OF, webhook_id, HELD_UNTIL, limit)
 
-    async def forget_empty_lines(self, connection: AsyncConnection, limit: int) -> int:
-        """Delete the rows of lines that are empty; return how many were looked at."""
+    async def forget_empty_groups(self, connection: AsyncConnection, limit: int) -> int:
+        """Delete the rows of groups that are empty; return how many were looked at."""
         empty = await fetch(connection, _LOCK_EMPTY, limit)
         if empty:
             await run(connection, _FORGET, *columns(empty, 3))
         return len(empty)
 
 
-def _first(row: Sequence[Any]) -> FirstInLine:
+def _first(row: Sequence[Any]) -> FirstInGroup:
     webhook_id, ordering_key, environment_id, delivery_id, *rest = row
-    line = OrderedLine(webhook_id, ordering_key)
-    return FirstInLine(line, environment_id, (delivery_id, environment_id), *rest)
+    group = OrderingGroup(webhook_id, ordering_key)
+    return FirstInGroup(group, environment_id, (delivery_id, environment_id), *rest)

@@ -1,4 +1,4 @@
-"""Delivering in order on SQLite: finding the first of each line, by ``deliveries_in_line``.
+"""Delivering in order on SQLite: finding the first of each group, by ``deliveries_in_line``.
 
 There is one writer, so that nothing has to be locked.
 """
@@ -11,9 +11,9 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.instants import from_microseconds, to_microseconds
-from notification_adapters.sql.lines import FirstInLine, LineKey, LineStatements
+from notification_adapters.sql.ordering import FirstInGroup, GroupKey, OrderingStatements
 from notification_adapters.sql.sqlite.driver import as_json, fetch, run_many
-from notification_core.model.ordering import HELD_UNTIL, OrderedLine
+from notification_core.model.ordering import HELD_UNTIL, OrderingGroup
 
 _HELD: Final = to_microseconds(HELD_UNTIL)
 
@@ -35,9 +35,9 @@ UPDATE instance SET last_position = last_position + ? RETURNING last_position
 _RELEASE: Final = """
 UPDATE deliveries SET due_at = ? WHERE rowid = ? AND state = 'pending' AND due_at = ?
 """
-# A loose index scan: SQLite jumps from line to line.
+# A loose index scan: SQLite jumps from group to group.
 SCAN: Final = f"""
-WITH RECURSIVE line (handle, number) AS (
+WITH RECURSIVE first (handle, number) AS (
   SELECT (
     SELECT rowid FROM deliveries INDEXED BY deliveries_in_line
     WHERE ordering_key IS NOT NULL AND (state = 'pending' OR worker IS NOT NULL)
@@ -50,13 +50,13 @@ WITH RECURSIVE line (handle, number) AS (
     WHERE ordering_key IS NOT NULL AND (state = 'pending' OR worker IS NOT NULL)
       AND (webhook_id, ordering_key) > (c.webhook_id, c.ordering_key)
     ORDER BY webhook_id, ordering_key, position LIMIT 1
-  ), line.number + 1
-  FROM line CROSS JOIN deliveries AS c ON c.rowid = line.handle WHERE line.number < ?3
+  ), first.number + 1
+  FROM first CROSS JOIN deliveries AS c ON c.rowid = first.handle WHERE first.number < ?3
 )
-SELECT coalesce(w.ordered, 0), {_COLUMNS} FROM line
-CROSS JOIN deliveries AS d ON d.rowid = line.handle
+SELECT coalesce(w.ordered, 0), {_COLUMNS} FROM first
+CROSS JOIN deliveries AS d ON d.rowid = first.handle
 LEFT JOIN webhooks AS w ON w.webhook_id = d.webhook_id
-ORDER BY line.number
+ORDER BY first.number
 """  # noqa: S608 - the same
 _HELD_OF: Final = """
 SELECT rowid FROM deliveries INDEXED BY deliveries_waiting
@@ -66,17 +66,17 @@ LIMIT ?3
 """
 
 
-class SqliteLineStatements(LineStatements):
-    """What SQLite is asked of lines."""
+class SqliteOrderingStatements(OrderingStatements):
+    """What SQLite is asked of groups."""
 
-    async def lock_lines(self, connection: AsyncConnection, lines: Sequence[LineKey]) -> None:
+    async def lock_groups(self, connection: AsyncConnection, groups: Sequence[GroupKey]) -> None:
         """Do nothing: nobody else writes."""
 
-    async def first_in_lines(
-        self, connection: AsyncConnection, lines: Sequence[LineKey]
-    ) -> Sequence[FirstInLine]:
-        """Return the first one of each line that is not empty."""
-        keys = as_json((webhook.hex, key, environment.hex) for webhook, key, environment in lines)
+    async def first_in_groups(
+        self, connection: AsyncConnection, groups: Sequence[GroupKey]
+    ) -> Sequence[FirstInGroup]:
+        """Return the first one of each group that is not empty."""
+        keys = as_json((webhook.hex, key, environment.hex) for webhook, key, environment in groups)
         return [_first(row) for row in await fetch(connection, FIRST, keys)]
 
     async def take_positions(self, connection: AsyncConnection, count: int) -> Sequence[int]:
@@ -91,10 +91,10 @@ class SqliteLineStatements(LineStatements):
         due_at = to_microseconds(now)
         await run_many(connection, _RELEASE, [(due_at, handle, _HELD) for handle in handles])
 
-    async def scan_lines(
-        self, connection: AsyncConnection, after: OrderedLine, limit: int
-    ) -> Sequence[tuple[FirstInLine, bool]]:
-        """Return the first one of each of the next lines, and whether its webhook is ordered."""
+    async def scan_groups(
+        self, connection: AsyncConnection, after: OrderingGroup, limit: int
+    ) -> Sequence[tuple[FirstInGroup, bool]]:
+        """Return the first one of each of the next groups, and whether its webhook is ordered."""
         rows = await fetch(connection, SCAN, after.webhook_id.hex, after.ordering_key, limit)
         return [(_first(row), bool(is_ordered)) for is_ordered, *row in rows]
 
@@ -105,16 +105,16 @@ class SqliteLineStatements(LineStatements):
         rows = await fetch(connection, _HELD_OF, webhook_id.hex, _HELD, limit)
         return [handle for (handle,) in rows]
 
-    async def forget_empty_lines(self, connection: AsyncConnection, limit: int) -> int:  # noqa: ARG002 - there are none
-        """Return 0: lines have no rows here."""
+    async def forget_empty_groups(self, connection: AsyncConnection, limit: int) -> int:  # noqa: ARG002 - there are none
+        """Return 0: groups have no rows here."""
         return 0
 
 
-def _first(row: Sequence[Any]) -> FirstInLine:
+def _first(row: Sequence[Any]) -> FirstInGroup:
     webhook_id, ordering_key, environment_id, handle, position, *flags, due_at = row
     is_pending, is_attempted = map(bool, flags)
-    return FirstInLine(
-        OrderedLine(UUID(webhook_id), ordering_key),
+    return FirstInGroup(
+        OrderingGroup(UUID(webhook_id), ordering_key),
         UUID(environment_id),
         handle,
         position,

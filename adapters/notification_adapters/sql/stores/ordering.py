@@ -1,8 +1,8 @@
-"""Delivering in order, on SQL: joining a line, and releasing the one that has become its first.
+"""Delivering in order, on SQL: joining a group, and releasing the one that has become its first.
 
-Whoever adds deliveries to lines, or ends some by results, locks these lines first, in the order of
-their keys, and deliveries afterwards: so nobody waits in a ring, and positions rise in the order of
-the commits. What ends deliveries that it has locked before it knows their lines, as reaping and
+Whoever adds deliveries to groups, or ends some by results, locks these groups first, in the order
+of their keys, and deliveries afterwards: so nobody waits in a ring, and positions rise in the order
+of the commits. What ends deliveries that it has locked before it knows their groups, as reaping and
 cancelling do, leaves the release to :func:`release_next`, which is called after its commit.
 """
 
@@ -15,11 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.dialect import Dialect
-from notification_adapters.sql.lines import LineKey
+from notification_adapters.sql.ordering import GroupKey
 from notification_adapters.sql.tables import deliveries
 from notification_core.model.delivery import AttemptResult, NewDelivery
-from notification_core.model.ordering import OrderedLine, due_on_joining, is_to_release
-from notification_core.ports.deliveries import ReleasedLines
+from notification_core.model.ordering import OrderingGroup, due_on_joining, is_to_release
+from notification_core.ports.deliveries import ReleasedGroups
 
 _ADD = sa.insert(deliveries)
 
@@ -28,28 +28,28 @@ Row = Mapping[str, Any]
 
 
 async def join(connection: AsyncConnection, dialect: Dialect, rows: Sequence[Row]) -> None:
-    """Insert deliveries, which have ordering keys, at the ends of their lines in this order.
+    """Insert deliveries, which have ordering keys, at the ends of their groups in this order.
 
-    What the rows lack are their positions; their ``due_at`` is when the first of a line is due.
+    What the rows lack are their positions; their ``due_at`` is when the first of a group is due.
     """
     if not rows:
         return
-    lines = [(row["webhook_id"], row["ordering_key"], row["environment_id"]) for row in rows]
-    wanted = sorted({*lines})
-    await dialect.lock_lines(connection, wanted)
-    firsts = await dialect.first_in_lines(connection, wanted)
-    taken = {(*first.line, first.environment_id) for first in firsts}
+    groups = [(row["webhook_id"], row["ordering_key"], row["environment_id"]) for row in rows]
+    wanted = sorted({*groups})
+    await dialect.lock_groups(connection, wanted)
+    firsts = await dialect.first_in_groups(connection, wanted)
+    taken = {(*first.group, first.environment_id) for first in firsts}
     positions = await dialect.take_positions(connection, len(rows))
     added = []
-    for line, row, position in zip(lines, rows, positions, strict=True):
-        due_at = due_on_joining(row["due_at"], is_line_empty=line not in taken)
+    for group, row, position in zip(groups, rows, positions, strict=True):
+        due_at = due_on_joining(row["due_at"], is_group_empty=group not in taken)
         added.append({**row, "due_at": due_at, "position": position})
-        taken.add(line)
+        taken.add(group)
     await connection.execute(_ADD, added)
 
 
 async def add(connection: AsyncConnection, dialect: Dialect, rows: Sequence[Row]) -> None:
-    """Insert deliveries: those that have an ordering key at the ends of their lines."""
+    """Insert deliveries: those that have an ordering key at the ends of their groups."""
     if plain := [row for row in rows if row["ordering_key"] is None]:
         await connection.execute(_ADD, plain)
     await join(connection, dialect, [row for row in rows if row["ordering_key"] is not None])
@@ -73,58 +73,58 @@ def new_row(delivery: NewDelivery, now: datetime) -> Row:
     }
 
 
-async def lock_lines_of(
+async def lock_groups_of(
     connection: AsyncConnection, dialect: Dialect, results: Sequence[AttemptResult]
-) -> Sequence[LineKey]:
-    """Lock the lines of deliveries whose attempts have ended; return them."""
-    lines = sorted(
+) -> Sequence[GroupKey]:
+    """Lock the groups of deliveries whose attempts have ended; return them."""
+    groups = sorted(
         {
             (result.attempt.webhook_id, result.ordering_key, result.fence.environment_id)
             for result in results
             if result.ordering_key is not None
         }
     )
-    await dialect.lock_lines(connection, lines)
-    return lines
+    await dialect.lock_groups(connection, groups)
+    return groups
 
 
 async def release_first(
-    connection: AsyncConnection, dialect: Dialect, lines: Sequence[LineKey], now: datetime
+    connection: AsyncConnection, dialect: Dialect, groups: Sequence[GroupKey], now: datetime
 ) -> int:
-    """Release the first of each of these locked lines if it is held; return how many were."""
-    if not lines:
+    """Release the first of each of these locked groups if it is held; return how many were."""
+    if not groups:
         return 0
-    firsts = await dialect.first_in_lines(connection, lines)
+    firsts = await dialect.first_in_groups(connection, groups)
     held = [first.handle for first in firsts if is_to_release(first)]
     await dialect.release_held(connection, held, now)
     return len(held)
 
 
-async def release_next(database: Database, after: OrderedLine, limit: int) -> ReleasedLines:
-    """Release what is held at the head of the next lines; see :meth:`DeliveryStore.release_lines`.
+async def release_next(database: Database, after: OrderingGroup, limit: int) -> ReleasedGroups:
+    """Release the first held ones of the next groups; see :meth:`DeliveryStore.release_groups`.
 
     What is to be done is found by a reader, so that a writer is not kept waiting for nothing.
     """
     dialect = database.dialect
     async with database.read_transaction() as connection:
-        firsts = await dialect.scan_lines(connection, after, limit)
-    held = {first.line: first for first, _ in firsts if is_to_release(first)}
-    unordered = sorted({first.line.webhook_id for first, is_ordered in firsts if not is_ordered})
+        firsts = await dialect.scan_groups(connection, after, limit)
+    held = {first.group: first for first, _ in firsts if is_to_release(first)}
+    unordered = sorted({first.group.webhook_id for first, is_ordered in firsts if not is_ordered})
     released, is_done = 0, True
     if held or unordered:
         async with database.write_transaction() as connection:
-            lines = [(*line, held[line].environment_id) for line in sorted(held)]
-            await dialect.lock_lines(connection, lines)
+            groups = [(*group, held[group].environment_id) for group in sorted(held)]
+            await dialect.lock_groups(connection, groups)
             now = await dialect.now(connection)
-            released = await release_first(connection, dialect, lines, now)
+            released = await release_first(connection, dialect, groups, now)
             for webhook_id in unordered:
                 handles = await dialect.lock_held_of(connection, webhook_id, limit)
                 await dialect.release_held(connection, handles, now)
                 released += len(handles)
                 is_done &= len(handles) < limit
     if len(firsts) == limit or not is_done:
-        return ReleasedLines(released, firsts[-1][0].line if is_done else after)
+        return ReleasedGroups(released, firsts[-1][0].group if is_done else after)
     if not database.has_one_writer:
         async with database.write_transaction() as connection:
-            is_done = await dialect.forget_empty_lines(connection, limit) < limit
-    return ReleasedLines(released, None if is_done else after)
+            is_done = await dialect.forget_empty_groups(connection, limit) < limit
+    return ReleasedGroups(released, None if is_done else after)
