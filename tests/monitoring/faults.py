@@ -185,12 +185,6 @@ FAULTS: Final[Sequence[Fault]] = (
         {"WEBHOOKS_LEASE": "3s", "WEBHOOKS_WRITE_TIMEOUT": "2s"},
     ),
     Fault("workers keep ending", ("NotificationWorkersRestarting",), _workers_killed),
-    Fault(
-        "more is published than may be in flight",
-        ("NotificationDeliveriesLate", "NotificationFirstAttemptsLate"),
-        _slow_receivers,
-        {"WEBHOOKS_MAX_IN_FLIGHT": "2"},
-    ),
 )
 
 
