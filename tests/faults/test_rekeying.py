@@ -127,7 +127,7 @@ async def kill_midway(environ: dict[str, str]) -> None:
     """Kill it once it has told of its first batch."""
     process = await started(environ)
     assert process.stderr
-    assert b"encrypted anew" in await process.stderr.readline()
+    assert b"re-encrypted" in await process.stderr.readline()
     process.send_signal(signal.SIGKILL)
     await process.communicate()
 
