@@ -219,9 +219,9 @@ _OF_ONE_THAT_IS_PROBED = (("heal", "delete"), ("heal", "disable failing"))
 _OF_ONE_THAT_WAITS = (("claim", "claim"), ("claim", "delete"), ("claim", "disable"))
 _OF_ONE_THAT_MAY_NOT_BE_SENT = (("claim", "enable"), ("settle", "enable"), ("settle", "settle"))
 _OF_ONE_THAT_HAS_ARRIVED = (("retry by hand", "forget"),)
-_OF_THE_FIRST_IN_A_LINE = (
+_OF_THE_FIRST_IN_A_GROUP = (
     ("succeed in a group", "publish to a group"),
-    ("publish to a group", "publish in line"),
+    ("publish to a group", "publish to a group"),
     ("succeed in a group", "release groups"),
     ("publish to a group", "release groups"),
     ("succeed in a group", "delete"),
@@ -238,7 +238,7 @@ PAIRS = [
     *(("waiting", *pair) for pair in _OF_ONE_THAT_WAITS),
     *(("disabled", *pair) for pair in _OF_ONE_THAT_MAY_NOT_BE_SENT),
     *(("arrived", *pair) for pair in _OF_ONE_THAT_HAS_ARRIVED),
-    *(("in line", *pair) for pair in _OF_THE_FIRST_IN_A_LINE),
+    *(("in a group", *pair) for pair in _OF_THE_FIRST_IN_A_GROUP),
     *(("not ordered", *pair) for pair in _OF_ONE_THAT_IS_NOT_ORDERED_ANY_MORE),
 ]
 
@@ -266,7 +266,7 @@ class Stage:
             worker=uuid4(),
             other_worker=uuid4(),
         )
-        webhook = await harness.webhook(ordered=begins in {"in line", "not ordered"})
+        webhook = await harness.webhook(ordered=begins in {"in a group", "not ordered"})
         if webhook.ordered:
             await harness.publish(webhook, 2, key=KEY)
             (first,) = (await harness.claim()).deliveries
@@ -310,7 +310,7 @@ class Stage:
         lost = [name for name, actor in began if actor.begun() > ACTS[name].transactions]
         assert not lost, f"One of {names} waited for the other, and was lost: {lost}."
         await _check_what_is_kept(scene, told)
-        if begins == "in line":
+        if begins == "in a group":
             await _check_the_line(scene)
         if "order again" in names:
             last = max(await _deliveries(scene), key=lambda one: one.delivery_id)

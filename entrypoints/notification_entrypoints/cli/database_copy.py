@@ -13,7 +13,10 @@ from notification_entrypoints.config.report import unknown_variables
 
 @click.command(
     "copy",
-    epilog=examples("copy --from sqlite:///data/notification-management.sqlite --to $DB_URI"),
+    epilog=examples(
+        "copy --from sqlite:///data/notification-management.sqlite --to $DB_URI",
+        "copy --from sqlite:////var/lib/notification-management/data.sqlite --to $DB_URI",
+    ),
 )
 @click.option(
     "--from", "source", metavar="URI", required=True, help="The SQLite file: sqlite:///FILE."

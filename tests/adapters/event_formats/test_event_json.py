@@ -138,7 +138,7 @@ def test_data_goes_on_byte_for_byte_as_it_came(data: bytes) -> None:
         (b'{"event":"job-created"}', "data", "required"),
         (b'{"data":1}', "event", "required"),
         (b'{"event":"job-created","data":1,"extra":2}', "extra", "Unknown field"),
-        (b'{"event":"job-eaten","data":1}', "event", "no event type 'job-eaten'; the types are"),
+        (b'{"event":"job-eaten","data":1}', "event", "event type 'job-eaten'; the types are"),
         (b'{"event":7,"data":1}', "event", "the types are"),
         (b'{"event":"job-created","data":1,"event_id":""}', "event_id", "1 to 256"),
         (b'{"event":"job-created","data":1,"event_id":null}', "event_id", "1 to 256"),
