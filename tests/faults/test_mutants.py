@@ -36,7 +36,7 @@ FOUND_OUT: Sequence[tuple[str, Scenario, str]] = [
     ("log_no_interruption", scenarios.killed_after_the_response, "unlogged"),
     ("claim_what_is_leased", scenarios.failing, "misordered"),
     ("heed_no_change", scenarios.deleted, "misordered"),
-    ("heed_no_line", scenarios.published_in_order, "misordered"),
+    ("heed_no_order", scenarios.published_in_order, "misordered"),
     ("send_another_body", scenarios.published_twice, "unsigned"),
     ("sign_once", scenarios.failing_once, "unsigned"),
     ("finish_in_two_transactions", scenarios.killed_while_finishing, "unlogged"),

@@ -397,7 +397,7 @@ def heed_no_change() -> None:
     )
 
 
-def heed_no_line() -> None:
+def heed_no_order() -> None:
     """Let all that is to be delivered in order be due at once."""
 
     def by(_: Function) -> Function:
@@ -435,7 +435,7 @@ MUTANTS: Final[Mapping[str, Callable[[], None]]] = {
         finish_in_two_transactions,
         give_up_early,
         heed_no_change,
-        heed_no_line,
+        heed_no_order,
         know_no_event,
         leave_what_the_dead_held,
         log_no_interruption,
