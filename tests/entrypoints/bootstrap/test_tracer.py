@@ -10,6 +10,7 @@ from notification_core.ports.tracer import SpanKind
 from notification_entrypoints.bootstrap.tracer import open_tracer
 from notification_entrypoints.config.settings import Settings, load_settings
 from tests.support.collector import Collector
+from tests.support.waiting import until
 
 SECRET = {"DB_ENCRYPTION_SECRET": "a secret of thirty-two letters !"}
 SOMEWHERE = "http://127.0.0.1:4318"
@@ -79,10 +80,17 @@ async def test_the_last_spans_are_sent_at_the_end_and_the_variables_name_the_ser
         )
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=red")
         monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "team=red,service.name=ours")
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "3600000")  # only the end sends anything
         settings = chosen(OTEL_TRACES_EXPORTER="otlp", POD_NAME="pod-7")
         async with open_tracer(settings) as tracer:
             with tracer.start("a span", SpanKind.INTERNAL, None, {}):
                 pass
+
+        async def has_come() -> bool:
+            return bool(collector.spans)
+
+        # The end waits a moment for the collector, which a busy machine may need longer than.
+        await until("the span has come", has_come)
         (span,) = collector.spans
         assert span.resource["service.name"] == "ours"
         assert (span.resource["team"], span.resource["service.instance.id"]) == ("red", "pod-7")
