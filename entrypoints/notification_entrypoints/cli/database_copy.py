@@ -15,7 +15,7 @@ from notification_entrypoints.config.report import unknown_variables
     "copy",
     epilog=examples(
         "copy --from sqlite:///data/notification-management.sqlite --to $DB_URI",
-        "copy --from sqlite:////srv/backup.sqlite --to postgresql://db/notifications",
+        "copy --from sqlite:////srv/backup.sqlite --to postgresql://db/hooks",
     ),
 )
 @click.option(
