@@ -213,7 +213,7 @@ def console(session: nox.Session) -> None:
 @nox.session
 def deployment(session: nox.Session) -> None:
     """Validate deploy/, and run the image's steps and its command without a container engine."""
-    session.install(*_locked("build", "deploy", "tests"))
+    _install_as_a_user_would(session, "deploy", "tests")
     session.run("python", "-m", "tests.deployment")
 
 
