@@ -288,8 +288,8 @@ def misordered(run: Run) -> Iterator[str]:
         yield from _overlapping(attempts)
         if (deleted := run.deleted.get(delivery.webhook_id)) is not None:
             yield from _too_late(attempts, deleted)
-    for delivery_id, all_seen in run.seen.items():
-        came = sorted(all_seen, key=lambda one: one.received_at)
+    for delivery_id in run.seen:
+        came = sorted(_not_interrupted(run, delivery_id), key=lambda one: one.received_at)
         numbers = [one.attempt for one in came]
         if numbers != sorted(numbers):
             yield f"delivery {delivery_id} came in the order {numbers}"
@@ -305,27 +305,29 @@ def _overlapping(attempts: Sequence[StoredAttempt]) -> Iterator[str]:
             )
 
 
-def _overtaking(run: Run) -> Iterator[str]:
-    """Yield what came although one before it in its line had not ended.
+def _not_interrupted(run: Run, delivery_id: str) -> Sequence[Seen]:
+    """Return the requests of a delivery but those of attempts that are logged as interrupted.
 
-    An interrupted attempt does not count: a process that hung may send its request at any time.
+    A process that hung may send such a request at any time: no fence reaches the receiver.
     """
-    in_line = (one for one in run.history.stored.deliveries if one.ordering_key is not None)
-    lines = _grouped(in_line, lambda one: (one.webhook_id, one.ordering_key))
-    for (_, ordering_key), line in lines.items():
+    attempts = run.attempts.get(delivery_id, ())
+    interrupted = {one.number for one in attempts if one.outcome == "interrupted"}
+    return [one for one in run.seen.get(delivery_id, ()) if one.attempt not in interrupted]
+
+
+def _overtaking(run: Run) -> Iterator[str]:
+    """Yield what came although one before it with its ordering key had not ended."""
+    ordered = (one for one in run.history.stored.deliveries if one.ordering_key is not None)
+    groups = _grouped(ordered, lambda one: (one.webhook_id, one.ordering_key))
+    for (_, ordering_key), group in groups.items():
         ended: datetime | None = None
-        for delivery in sorted(line, key=lambda one: one.position):
+        for delivery in sorted(group, key=lambda one: one.position):
             attempts = [
                 one
                 for one in run.attempts.get(delivery.delivery_id, ())
                 if one.outcome != "interrupted"
             ]
-            numbers = {one.number for one in attempts}
-            came = [
-                one.received_at
-                for one in run.seen.get(delivery.delivery_id, ())
-                if one.attempt in numbers
-            ]
+            came = [one.received_at for one in _not_interrupted(run, delivery.delivery_id)]
             if ended is not None and came and min(came) < ended:
                 early = (ended - min(came)).total_seconds()
                 yield (
