@@ -31,6 +31,11 @@ _COUNTED: Final = (
     *(_s.deliveries_succeeded, _s.deliveries_failed),
     *(_s.deliveries_skipped, _s.deliveries_cancelled, _s.figures),
 )
+_ENDS: Final = (
+    *(DeliveryState.SUCCEEDED, DeliveryState.FAILED),
+    *(DeliveryState.SKIPPED, DeliveryState.CANCELLED),
+)
+"""The states whose deliveries are counted, in the order of their columns."""
 _MINUTE, _HOUR = 1, 60
 
 
@@ -139,9 +144,7 @@ def add_rows(counts: Counts, rows: Iterable[Sequence[Any]]) -> None:
             AttemptOutcome.INTERRUPTED: interrupted,
         }
     )
-    states = (DeliveryState.SUCCEEDED, DeliveryState.FAILED)
-    others = (DeliveryState.SKIPPED, DeliveryState.CANCELLED)
-    counts.deliveries += Counter(dict(zip((*states, *others), ended, strict=True)))
+    counts.deliveries += Counter(dict(zip(_ENDS, ended, strict=True)))
     decode_into(counts, *figures)
 
 
