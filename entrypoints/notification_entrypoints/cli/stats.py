@@ -10,7 +10,10 @@ import click
 import msgspec
 
 from notification_entrypoints.cli.client import Api, api_option, ask
-from notification_entrypoints.cli.completion import complete_environment_id
+from notification_entrypoints.cli.completion import (
+    ENVIRONMENT_VARIABLE,
+    complete_environment_id,
+)
 from notification_entrypoints.cli.ids import webhook_id_argument
 from notification_entrypoints.cli.options import ID, examples, since_option, until_option
 from notification_entrypoints.cli.tables import Row
@@ -60,7 +63,9 @@ class _Statistics(msgspec.Struct):
 @click.option(
     "--environment",
     type=ID,
+    envvar=ENVIRONMENT_VARIABLE,
     shell_complete=complete_environment_id,
+    show_envvar=True,
     help="All webhooks of this environment together.",
 )
 @click.option(
@@ -74,7 +79,9 @@ class _Statistics(msgspec.Struct):
 @until_option
 @json_option
 @api_option
+@click.pass_context
 def command(  # noqa: PLR0913 - one parameter an option
+    context: click.Context,
     *,
     webhook_id: UUID | None,
     environment: UUID | None,
@@ -90,9 +97,11 @@ def command(  # noqa: PLR0913 - one parameter an option
     day by hours, or the last 30 days by days. The trend has a mark for each bucket, up to 60; the
     figures of each bucket are printed with --output json.
     """
-    if (webhook_id is None) == (environment is None):
+    source = context.get_parameter_source("environment")
+    is_typed = source is click.core.ParameterSource.COMMANDLINE
+    if (webhook_id and is_typed) or not (webhook_id or environment):
         raise click.UsageError("Give either WEBHOOK_ID or --environment.")
-    path = f"/environments/{environment}" if environment else f"/webhooks/{webhook_id}"
+    path = f"/webhooks/{webhook_id}" if webhook_id else f"/environments/{environment}"
     given = {"bucket": bucket, "since": since, "until": until}
     query = {name: value for name, value in given.items() if value is not None}
     response = run(ask(api, "GET", f"{path}/stats", query=query))

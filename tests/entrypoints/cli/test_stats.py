@@ -97,6 +97,16 @@ def test_it_is_of_a_webhook_or_of_an_environment(arguments: list[str], capsys: O
     assert "either WEBHOOK_ID or --environment" in capsys.readouterr().err
 
 
+def test_the_environment_of_the_variable_is_meant_where_no_webhook_is_named(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFICATION_ENVIRONMENT", ID)
+    api.responds("GET", f"/environments/{ID}/stats", (200, statistics(NOTHING, NOTHING)))
+    assert main(["stats"]) == 0
+    api.responds("GET", STATS, (200, statistics(NOTHING, NOTHING)))
+    assert main(["stats", ID]) == 0
+
+
 def test_a_long_time_is_put_together() -> None:
     assert sparkline([0] * 119 + [5], sum) == "▁" * 59 + "█"
     assert sparkline([None] * 60 + [1.0] * 60, max) == " " * 30 + "█" * 30
