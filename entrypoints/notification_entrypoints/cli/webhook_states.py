@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from notification_entrypoints.cli.terminal import style
+
 
 class _Health(msgspec.Struct, frozen=True):
     state: str = "healthy"
@@ -37,7 +39,7 @@ def state_of(webhook: ListedWebhook) -> str:
     if until is None or datetime.fromisoformat(until) <= datetime.now(UTC):
         return _active_state(webhook.health)
     reason = f" ({webhook.disabled_reason})" if webhook.disabled_reason else ""
-    end = "" if until.startswith("9999-") else f" until {until}"
+    end = "" if until.startswith("9999-") else f" until {style().short_time(until)}"
     return f"disabled{end}{reason}"
 
 
@@ -45,4 +47,6 @@ def _active_state(health: _Health) -> str:
     if health.state == "healthy":
         return "active"
     state = f"{health.state} ({health.consecutive_failures} failures in a row"
-    return f"{state}, next try {health.next_probe_at})" if health.next_probe_at else f"{state})"
+    if health.next_probe_at is None:
+        return f"{state})"
+    return f"{state}, next try {style().short_time(health.next_probe_at)})"

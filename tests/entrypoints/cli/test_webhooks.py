@@ -40,6 +40,18 @@ def test_webhooks_are_listed_as_a_table(api: FakeApi, capsys: Output) -> None:
     assert "\x1b" not in said
 
 
+def test_times_of_a_state_are_written_as_those_of_columns(api: FakeApi, capsys: Output) -> None:
+    later = "2999-03-01T12:00:00.204456Z"
+    health = {"state": "paused", "consecutive_failures": 5, "next_probe_at": later}
+    api.responds(
+        "GET", LIST, (200, [WEBHOOK | {"health": health}, WEBHOOK | {"disabled_until": later}])
+    )
+    assert main(["webhooks", "list", "--environment", ENVIRONMENT, "--utc"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "paused (5 failures in a row, next try 2999-03-01 12:00:00.204 UTC)" in said
+    assert "disabled until 2999-03-01 12:00:00.204 UTC" in said
+
+
 def test_a_webhook_is_created(api: FakeApi, capsys: Output) -> None:
     api.responds("POST", LIST, (201, WEBHOOK))
     arguments = ["--url", "https://example.com/hook", "--name", "Tickets", "--method", "put"]
