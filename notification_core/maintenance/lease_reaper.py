@@ -53,8 +53,11 @@ class LeaseReaper:
         """Free the leases of dead workers and those that ran out; return how many."""
         dead = await self._lock.dead()
         total = 0
-        while reaped := await self._deliveries.reap(dead, self._rules.interruption_delay):
-            total += reaped
+        delay = self._rules.interruption_delay
+        while (reaped := await self._deliveries.reap(dead, delay)).count:
+            total += reaped.count
+            for attempt in reaped.failed:
+                self._observer.delivery_failed(attempt.webhook_id, attempt.delivery_id)
         if total:
             self._observer.leases_reaped(total)
             await self.release_groups()

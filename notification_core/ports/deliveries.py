@@ -19,6 +19,7 @@ from attrs import evolve, field, frozen
 from notification_core.model.circuit_breaker import NO_BREAKER, CircuitBreaker
 from notification_core.model.delivery import (
     MAX_DELIVERIES_PER_TRANSACTION,
+    Attempt,
     AttemptResult,
     ClaimedDelivery,
     DeliveryState,
@@ -95,6 +96,14 @@ class EndedDeliveries:
     def count(self) -> int:
         """How many it has ended."""
         return sum(self.states.values())
+
+
+@frozen
+class ReapedLeases:
+    """How many leases one batch has freed, and the interruptions that ended their deliveries."""
+
+    count: int = 0
+    failed: Sequence[Attempt] = ()
 
 
 @frozen
@@ -287,14 +296,14 @@ class DeliveryStore(Protocol):
         """Return every attempt that this worker has claimed and not ended."""
 
     @abstractmethod
-    async def reap(self, dead: Collection[UUID], interruption_delay: timedelta) -> int:
-        """Free the leases of dead workers and those whose time is over; return how many.
+    async def reap(self, dead: Collection[UUID], interruption_delay: timedelta) -> ReapedLeases:
+        """Free the leases of dead workers and those whose time is over.
 
         Writes an ``interrupted`` attempt for each in the same transaction. A pending delivery is
         due again after ``interruption_delay``, or ends as ``failed(interrupted)`` at the tenth
         interruption in a row. What was only prefetched is released, as :meth:`release` does; its
         worker can :meth:`begin` nothing more. At most some thousands at once: call again until it
-        returns 0.
+        frees none.
         """
 
     @abstractmethod

@@ -364,7 +364,7 @@ async def test_the_dead_are_looked_for_among_what_is_leased(
     for _ in range(TIMES):
         assert len((await storage.deliveries.acquire(claim)).deliveries) == 20
         with reading_at_most(plans, 500):
-            assert await storage.deliveries.reap([worker], LEASE) == 20
+            assert (await storage.deliveries.reap([worker], LEASE)).count == 20
 
 
 async def test_what_a_paused_webhook_has_held_for_too_long_ends_by_small_batches(

@@ -93,7 +93,7 @@ async def test_a_worker_is_dead_once_its_lock_was_missing_for_two_seconds(place:
     await until("it is taken for dead", place.other.worker_lock.dead)
     assert asyncio.get_running_loop().time() - began >= 2
     assert set(await place.other.worker_lock.dead()) == {dead}
-    assert await place.other.deliveries.reap([dead], LEASE) == 1
+    assert (await place.other.deliveries.reap([dead], LEASE)).count == 1
 
 
 async def test_who_has_its_lock_again_is_not_robbed_by_those_who_had_given_it_up(
@@ -102,9 +102,9 @@ async def test_who_has_its_lock_again_is_not_robbed_by_those_who_had_given_it_up
     worker = uuid4()
     await place.begin(worker)
     await place.one.worker_lock.acquire(worker)
-    assert await place.other.deliveries.reap([worker], LEASE) == 0
+    assert (await place.other.deliveries.reap([worker], LEASE)).count == 0
     await place.one.worker_lock.release()
-    assert await place.other.deliveries.reap([worker], LEASE) == 1
+    assert (await place.other.deliveries.reap([worker], LEASE)).count == 1
 
 
 async def test_a_lock_that_a_lost_session_still_holds_is_taken_from_it(place: Place) -> None:

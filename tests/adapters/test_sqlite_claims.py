@@ -202,5 +202,5 @@ async def test_an_idle_claim_does_not_wait_for_a_writer(
     storage, _, clock = counted
     async with storage.deliveries.ingesting():
         assert await _claim(storage) == 0
-        assert await storage.deliveries.reap([], LEASE) == 0
+        assert (await storage.deliveries.reap([], LEASE)).count == 0
         assert (await storage.deliveries.cancel_unsendable(10, clock.now())).count == 0

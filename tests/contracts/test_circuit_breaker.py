@@ -293,7 +293,7 @@ async def test_another_is_probed_once_the_lease_of_a_killed_process_is_over(
     await harness.clock.advance(LEASE.total_seconds() - 1)
     assert (await harness.claim(worker=harness.other_worker)).deliveries == ()
     await harness.clock.advance(2)
-    assert await harness.storage.deliveries.reap((), DELAY) == 1
+    assert (await harness.storage.deliveries.reap((), DELAY)).count == 1
     (other,) = (await harness.claim(worker=harness.other_worker)).deliveries
     assert other.fence.delivery_id != probe.fence.delivery_id
 

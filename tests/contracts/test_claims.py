@@ -246,6 +246,6 @@ async def test_a_lease_lasts_as_long_as_the_claim_says(harness: Harness) -> None
     await harness.publish(await harness.webhook())
     await harness.claim(lease=LEASE)
     await harness.clock.advance(LEASE.total_seconds())
-    assert await harness.storage.deliveries.reap([], SECOND) == 0
+    assert (await harness.storage.deliveries.reap([], SECOND)).count == 0
     await harness.clock.advance(0.001)
-    assert await harness.storage.deliveries.reap([], SECOND) == 1
+    assert (await harness.storage.deliveries.reap([], SECOND)).count == 1

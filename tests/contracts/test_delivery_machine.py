@@ -243,7 +243,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @rule(dead=st.lists(st.sampled_from(WORKERS), unique=True))
     def reap(self, dead: list[UUID]) -> None:
-        self._all(lambda harness: harness.storage.deliveries.reap(dead, DELAY))
+        self._all(lambda harness: _reaped(harness, dead))
 
     @rule(age=st.integers(0, 60), held=st.integers(0, 60))
     def cancel_unsendable(self, age: int, held: int) -> None:
@@ -463,6 +463,11 @@ class _Crash(Exception):
 async def _acquired(harness: Harness, claim: Claim) -> Claimed:
     """Claim, and forget when to claim again: of what it did not look at a storage knows less."""
     return evolve(await harness.storage.deliveries.acquire(claim), next_due=None)
+
+
+async def _reaped(harness: Harness, dead: list[UUID]) -> tuple[int, Collection[UUID]]:
+    reaped = await harness.storage.deliveries.reap(dead, DELAY)
+    return reaped.count, {attempt.delivery_id for attempt in reaped.failed}
 
 
 async def _released(harness: Harness, limit: int) -> int:

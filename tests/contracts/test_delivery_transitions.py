@@ -139,7 +139,7 @@ async def test_a_lost_lease_does_what_the_rule_says(
         )
     before = {one: await harness.probe(one) for one in ends}
     await harness.clock.advance(timedelta(days=2).total_seconds())
-    assert await harness.storage.deliveries.reap([], DELAY) == len(ends)
+    assert (await harness.storage.deliveries.reap([], DELAY)).count == len(ends)
     for one in ends:
         rule = after_interruption(before[one], harness.clock.now(), DELAY)
         assert await harness.probe(one) == _expected(before[one], rule), ends[one]

@@ -211,7 +211,7 @@ async def test_a_claimed_delivery_goes_to_others_when_its_lease_is_over(harness:
     claimed = harness.to(webhook, event, claimed=True)
     await harness.ingest([event], [claimed], worker=harness.worker)
     await harness.clock.advance(LEASE.total_seconds() + 1)
-    assert await harness.storage.deliveries.reap([], LEASE) == 1
+    assert (await harness.storage.deliveries.reap([], LEASE)).count == 1
     await harness.clock.advance(LEASE.total_seconds())
     (taken,) = (await harness.claim(worker=harness.other_worker)).deliveries
     assert taken.fence == Fence(

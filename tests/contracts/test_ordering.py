@@ -101,7 +101,7 @@ async def test_an_interrupted_one_stays_the_first_and_its_end_releases_the_next(
     for _ in range(10):
         assert ids_of(await harness.claim()) == [first]
         await harness.clock.advance(LEASE.total_seconds() + 1)
-        assert await harness.storage.deliveries.reap([], DELAY) == 1
+        assert (await harness.storage.deliveries.reap([], DELAY)).count == 1
         await harness.clock.advance(DELAY.total_seconds())
     assert (await harness.probe(first)).reason is EndReason.INTERRUPTED
     await _released(harness)

@@ -152,7 +152,7 @@ async def test_a_delivery_that_is_interrupted_too_often_is_told_of(harness: Harn
     for _ in range(MAX_INTERRUPTIONS):
         assert (await harness.claim()).deliveries
         await harness.clock.advance(LEASE.total_seconds() + 1)
-        assert await harness.storage.deliveries.reap([], DELAY) == 1
+        assert (await harness.storage.deliveries.reap([], DELAY)).count == 1
         await harness.clock.advance(DELAY.total_seconds())
     (told,) = await operational_events(harness)
     data = told["data"]

@@ -42,7 +42,7 @@ async def test_what_has_not_begun_is_free_at_once_and_leaves_no_attempt(
     await harness.storage.deliveries.enlist(harness.worker)
     assert list(await harness.storage.deliveries.leased(harness.worker)) == [claimed.fence]
     await harness.clock.advance(5)
-    assert await harness.storage.deliveries.reap([harness.worker], DELAY) == 1
+    assert (await harness.storage.deliveries.reap([harness.worker], DELAY)).count == 1
     stored = await harness.probe(claimed.fence.delivery_id)
     assert (stored.state, stored.worker) == (DeliveryState.PENDING, None)
     assert (stored.attempt, stored.interruptions) == (0, 0)
@@ -60,7 +60,7 @@ async def test_what_has_begun_is_logged_as_interrupted(harness: Harness, how: st
     claimed = await prefetch(harness, webhook, how)
     await harness.storage.deliveries.enlist(harness.worker)
     assert await harness.storage.deliveries.begin(harness.worker, {claimed.fence.delivery_id})
-    assert await harness.storage.deliveries.reap([harness.worker], DELAY) == 1
+    assert (await harness.storage.deliveries.reap([harness.worker], DELAY)).count == 1
     stored = await harness.probe(claimed.fence.delivery_id)
     assert (stored.worker, stored.attempt, stored.interruptions) == (None, 1, 1)
     (logged,) = await harness.log(webhook)
@@ -73,7 +73,7 @@ async def test_a_claim_begins_the_first_of_those_that_it_takes(harness: Harness)
     ids = await harness.publish(webhook, 3)
     claimed = (await harness.claim(begin_limit=2)).deliveries
     assert [one.prefetched for one in claimed] == [False, False, True]
-    assert await harness.storage.deliveries.reap([harness.worker], DELAY) == 3
+    assert (await harness.storage.deliveries.reap([harness.worker], DELAY)).count == 3
     stored = [await harness.probe(delivery_id) for delivery_id in ids]
     assert [one.interruptions for one in stored] == [1, 1, 0]
 
@@ -94,7 +94,7 @@ async def test_the_result_of_what_was_prefetched_is_written_like_any(harness: Ha
     await harness.storage.deliveries.enlist(harness.worker)
     await harness.storage.deliveries.begin(harness.worker, {claimed.fence.delivery_id})
     await harness.finish(claimed)
-    assert await harness.storage.deliveries.reap([harness.worker], DELAY) == 0
+    assert (await harness.storage.deliveries.reap([harness.worker], DELAY)).count == 0
     stored = await harness.probe(claimed.fence.delivery_id)
     assert (stored.state, stored.attempt) == (DeliveryState.SUCCEEDED, 1)
 
@@ -114,7 +114,7 @@ async def test_a_worker_whose_prefetched_deliveries_were_freed_begins_nothing_mo
     await harness.storage.deliveries.enlist(harness.worker)
     await harness.clock.advance(0 if is_dead else LEASE.total_seconds() + 1)
     dead = [harness.worker] if is_dead else []
-    assert await harness.rival.deliveries.reap(dead, DELAY) == 1
+    assert (await harness.rival.deliveries.reap(dead, DELAY)).count == 1
     later = await prefetch(harness, webhook)
     assert not await harness.storage.deliveries.begin(harness.worker, {later.fence.delivery_id})
     await harness.storage.deliveries.reap([harness.worker], DELAY)
@@ -146,6 +146,6 @@ async def test_dead_workers_are_forgotten_once_they_own_nothing(harness: Harness
     await harness.clock.advance(3)
     dead = await harness.storage.worker_lock.dead()
     assert dead == {harness.other_worker}
-    assert await harness.storage.deliveries.reap(dead, DELAY) == 0
+    assert (await harness.storage.deliveries.reap(dead, DELAY)).count == 0
     assert await harness.storage.deliveries.enlisted() == 1
     assert not await harness.storage.worker_lock.dead()

@@ -11,6 +11,7 @@ from attrs import evolve
 from notification_adapters.clock import SystemClock
 from notification_core.model.delivery import (
     MAX_INTERRUPTIONS,
+    Attempt,
     AttemptOutcome,
     ClaimedDelivery,
     DeliveryState,
@@ -342,8 +343,8 @@ async def test_the_leases_of_the_dead_are_freed_and_their_attempts_logged(harnes
     began_at = harness.clock.now()
     claimed = await harness.begin(webhook)
     await harness.clock.advance(5)
-    assert await harness.storage.deliveries.reap([harness.worker], DELAY) == 1
-    assert await harness.storage.deliveries.reap([harness.worker], DELAY) == 0
+    assert (await harness.storage.deliveries.reap([harness.worker], DELAY)).count == 1
+    assert (await harness.storage.deliveries.reap([harness.worker], DELAY)).count == 0
     stored = await harness.probe(claimed.fence.delivery_id)
     due_at = harness.clock.now() + DELAY
     assert (stored.worker, stored.due_at, stored.interruptions) == (None, due_at, 1)
@@ -360,7 +361,7 @@ async def test_the_leases_of_the_dead_are_freed_and_their_attempts_logged(harnes
 async def test_the_living_keep_their_leases(harness: Harness) -> None:
     claimed = await harness.begin(await harness.webhook())
     await harness.clock.advance(LEASE.total_seconds() - 1)
-    assert await harness.storage.deliveries.reap([harness.other_worker], DELAY) == 0
+    assert (await harness.storage.deliveries.reap([harness.other_worker], DELAY)).count == 0
     assert list(await harness.storage.deliveries.leased(harness.worker)) == [claimed.fence]
 
 
@@ -369,7 +370,7 @@ async def test_a_lease_that_is_over_is_freed_whoever_lives(harness: Harness) -> 
     claimed = await harness.begin(webhook)
     await harness.clock.advance(LEASE.total_seconds() + 1)
     await harness.begin(webhook, worker=harness.other_worker)
-    assert await harness.storage.deliveries.reap([], DELAY) == 1
+    assert (await harness.storage.deliveries.reap([], DELAY)).count == 1
     assert not await harness.storage.deliveries.leased(harness.worker)
     assert (await harness.probe(claimed.fence.delivery_id)).state is DeliveryState.PENDING
 
@@ -377,10 +378,16 @@ async def test_a_lease_that_is_over_is_freed_whoever_lives(harness: Harness) -> 
 async def test_reaping_ends_a_delivery_at_the_tenth_interruption(harness: Harness) -> None:
     webhook = await harness.webhook()
     claimed = await harness.begin(webhook)
+    failed: list[Attempt] = []
     for _ in range(MAX_INTERRUPTIONS):
-        assert await harness.storage.deliveries.reap([harness.worker], DELAY) == 1
+        assert not failed
+        reaped = await harness.storage.deliveries.reap([harness.worker], DELAY)
+        assert reaped.count == 1
+        failed += reaped.failed
         await harness.clock.advance(1)
         await harness.claim()
+    (last,) = failed
+    assert last.log_id == (await harness.log(webhook))[0].log_id
     stored = await harness.probe(claimed.fence.delivery_id)
     assert (stored.state, stored.reason) == (DeliveryState.FAILED, EndReason.INTERRUPTED)
     assert [one.number for one in await harness.log(webhook)] == list(range(10, 0, -1))
@@ -392,7 +399,7 @@ async def test_the_dead_workers_attempt_of_a_cancelled_delivery_is_logged_too(
     webhook = await harness.webhook()
     claimed = await harness.begin(webhook)
     await _delete(harness, webhook)
-    assert await harness.storage.deliveries.reap([harness.worker], DELAY) == 1
+    assert (await harness.storage.deliveries.reap([harness.worker], DELAY)).count == 1
     stored = await harness.probe(claimed.fence.delivery_id)
     assert (stored.state, stored.worker) == (DeliveryState.CANCELLED, None)
     (logged,) = await harness.log(webhook)
@@ -405,7 +412,7 @@ async def test_thousands_of_leases_are_freed_in_batches(harness: Harness) -> Non
     deliveries = [harness.to(webhook, event, claimed=True) for _ in range(5000)]
     await harness.ingest([event], deliveries, harness.worker)
     counts = []
-    while count := await harness.storage.deliveries.reap([harness.worker], DELAY):
+    while count := (await harness.storage.deliveries.reap([harness.worker], DELAY)).count:
         counts.append(count)
     assert sum(counts) == 5000
     assert len(counts) > 1
@@ -446,7 +453,7 @@ def _forgeries(harness: Harness, fence: Fence) -> Mapping[str, Fence]:
 
 async def _lose(harness: Harness, claimed: ClaimedDelivery) -> None:
     """Let a worker lose what it holds, and the delivery become due again."""
-    assert await harness.storage.deliveries.reap([claimed.fence.worker], DELAY) == 1
+    assert (await harness.storage.deliveries.reap([claimed.fence.worker], DELAY)).count == 1
     await harness.clock.advance(DELAY.total_seconds())
 
 

@@ -128,7 +128,7 @@ async def test_a_delivery_that_was_cancelled_meanwhile_counts_once(
 async def test_an_interrupted_attempt_counts_once_it_is_reaped(harness: Harness) -> None:
     webhook = await harness.webhook()
     claimed = await harness.begin(webhook)
-    assert await harness.storage.deliveries.reap([harness.worker], DELAY) == 1
+    assert (await harness.storage.deliveries.reap([harness.worker], DELAY)).count == 1
     await harness.storage.deliveries.finish([harness.result(claimed)], DELAY)
     assert await _total(harness, webhook) == Counts(
         Counter({AttemptOutcome.INTERRUPTED: 1}), Counter({ErrorCode.INTERRUPTED: 1})

@@ -79,7 +79,7 @@ async def test_a_webhook_test_under_way_is_no_dead_workers(harness: Harness) -> 
     await harness.storage.worker_lock.acquire(harness.worker)
     dead = await harness.storage.worker_lock.dead()
     assert set(dead) == set()
-    assert await harness.storage.deliveries.reap(dead, DELAY) == 0
+    assert (await harness.storage.deliveries.reap(dead, DELAY)).count == 0
     assert set((await harness.storage.backlog.size()).workers) == set()
 
 
@@ -89,7 +89,7 @@ async def test_a_webhook_test_that_nobody_ended_is_logged_as_interrupted_and_not
     webhook = await harness.webhook()
     claimed = await _begin(harness, webhook)
     await harness.clock.advance(LEASE.total_seconds() + 1)
-    assert await harness.storage.deliveries.reap([], DELAY) == 1
+    assert (await harness.storage.deliveries.reap([], DELAY)).count == 1
     (attempt,) = await harness.log(webhook)
     assert (attempt.outcome, attempt.next_attempt_at) == (AttemptOutcome.INTERRUPTED, None)
     delivery = await harness.probe(claimed.fence.delivery_id)

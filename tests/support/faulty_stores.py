@@ -25,6 +25,7 @@ from notification_core.ports.deliveries import (
     DeliveryStore,
     EndedDeliveries,
     IngestTransaction,
+    ReapedLeases,
     ReleasedGroups,
 )
 from notification_core.ports.signing_keys import SigningKeyStore
@@ -141,7 +142,7 @@ class FaultyDeliveries(DeliveryStore):
     async def leased(self, worker: UUID) -> Sequence[Fence]:
         return await self._faults.call("leased", lambda: self._store.leased(worker))
 
-    async def reap(self, dead: Collection[UUID], interruption_delay: timedelta) -> int:
+    async def reap(self, dead: Collection[UUID], interruption_delay: timedelta) -> ReapedLeases:
         return await self._faults.call("reap", lambda: self._store.reap(dead, interruption_delay))
 
     async def cancel_unsendable(

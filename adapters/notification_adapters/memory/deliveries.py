@@ -44,6 +44,7 @@ from notification_core.ports.deliveries import (
     DeliveryStore,
     EndedDeliveries,
     IngestTransaction,
+    ReapedLeases,
     ReleasedGroups,
 )
 
@@ -145,8 +146,8 @@ class MemoryDeliveryStore(DeliveryStore):
         fences = (delivery.fence for delivery in self._state.deliveries.values())
         return [fence for fence in fences if fence and fence.worker == worker]
 
-    async def reap(self, dead: Collection[UUID], interruption_delay: timedelta) -> int:
-        """Free the leases of dead workers and those whose time is over; return how many."""
+    async def reap(self, dead: Collection[UUID], interruption_delay: timedelta) -> ReapedLeases:
+        """Free the leases of dead workers and those whose time is over."""
         async with self._state.writing:
             now = self._clock.now()
             over = [
@@ -155,18 +156,22 @@ class MemoryDeliveryStore(DeliveryStore):
                 if delivery.leased_until
                 and (delivery.worker in dead or delivery.leased_until < now)
             ]
-            for delivery in over[:_REAPED_AT_ONCE]:
+            del over[_REAPED_AT_ONCE:]
+            failed = []
+            for delivery in over:
                 if not self._may_be_sent(delivery):
                     delivery.give_back(now)
                     continue
                 attempt, before = self._interrupted_attempt(delivery), delivery.state
                 delivery.end_attempt(after_interruption(delivery, now, interruption_delay))
                 self._log(delivery, attempt, before)
-            end_probes(self._state, {delivery.delivery_id for delivery in over[:_REAPED_AT_ONCE]})
+                if before is DeliveryState.PENDING and delivery.state is DeliveryState.FAILED:
+                    failed.append(attempt)
+            end_probes(self._state, {delivery.delivery_id for delivery in over})
             owners = {delivery.worker for delivery in self._state.deliveries.values()}
             for worker in set(dead) - owners:
                 self._state.workers.pop(worker, None)
-        return len(over[:_REAPED_AT_ONCE])
+        return ReapedLeases(len(over), failed)
 
     async def cancel_unsendable(
         self, limit: int, expired_before: datetime, held_before: datetime | None = None

@@ -55,7 +55,7 @@ async def test_what_others_have_freed_meanwhile_is_left_to_them(app: MemoryApp) 
     app.storage.worker_lock.lose()
     await rival.acquire(SOMEBODY)
     await app.until(lambda: app.observer.errors)
-    assert await app.storage.deliveries.reap([worker], timedelta(minutes=2)) == 100
+    assert (await app.storage.deliveries.reap([worker], timedelta(minutes=2))).count == 100
     claim = Claim(TEST_WORKER, timedelta(seconds=60), 1000, 1 << 30, 1000)
     others = (await app.storage.deliveries.acquire(claim)).deliveries
     assert len(others) == 100 - IN_FLIGHT, "what had not begun is free at once"

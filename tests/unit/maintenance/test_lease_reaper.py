@@ -80,6 +80,7 @@ async def test_the_tenth_interruption_in_a_row_ends_a_delivery(app: MemoryApp) -
         delivery.claim(an_id(), NOW, NOW)
         await app.lease_reaper.reap()
     assert (delivery.state, delivery.reason) == (DeliveryState.FAILED, EndReason.INTERRUPTED)
+    assert app.observer.failed == [delivery.delivery_id]
 
 
 async def test_what_this_worker_owns_and_does_not_hold_is_given_back_as_if_never_begun(

@@ -1,5 +1,6 @@
 """Attempts as they are logged, with what happens to their deliveries."""
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -12,6 +13,7 @@ from notification_core.model.delivery import (
     Attempt,
     AttemptOutcome,
     AttemptResult,
+    DeliveryState,
     Succeeded,
 )
 from notification_core.model.delivery_transitions import (
@@ -27,6 +29,11 @@ class LoggedAttempt(NamedTuple):
     attempt: Attempt
     update: DeliveryUpdate
     created_at: datetime
+
+
+def failed_attempts(all_ended: Iterable[LoggedAttempt]) -> Sequence[Attempt]:
+    """Return the attempts with which a delivery has failed permanently."""
+    return [end.attempt for end in all_ended if end.update.state is DeliveryState.FAILED]
 
 
 def is_success(result: AttemptResult) -> bool:

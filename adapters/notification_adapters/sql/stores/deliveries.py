@@ -14,6 +14,7 @@ from notification_adapters.sql.dialect import Deadlines, LockedDelivery
 from notification_adapters.sql.stores import health_rows, operational_event_rows, worker_rows
 from notification_adapters.sql.stores.attempt_results import (
     LoggedAttempt,
+    failed_attempts,
     logged_interruption,
     logged_result,
 )
@@ -40,6 +41,7 @@ from notification_core.ports.deliveries import (
     DeliveryStore,
     EndedDeliveries,
     IngestTransaction,
+    ReapedLeases,
     ReleasedGroups,
 )
 
@@ -169,14 +171,14 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
             return await self._dialect.leased(connection, worker)
 
     @retry_lost_transaction
-    async def reap(self, dead: Collection[UUID], interruption_delay: timedelta) -> int:
-        """Free the leases of dead workers and those whose time is over; return how many."""
+    async def reap(self, dead: Collection[UUID], interruption_delay: timedelta) -> ReapedLeases:
+        """Free the leases of dead workers and those whose time is over."""
         if self._database.has_one_writer:
             # A look through a reader first, so that a writer is not kept waiting for nothing.
             async with self._database.read_transaction() as connection:
                 now = await self._dialect.now(connection)
                 if not dead and not await self._dialect.lock_overdue(connection, dead, now, 1):
-                    return 0
+                    return ReapedLeases()
         async with self._statistics.write_transaction() as (connection, writer):
             now = await self._dialect.now(connection)
             overdue = await self._dialect.lock_overdue(connection, dead, now, _REAPED_AT_ONCE)
@@ -194,7 +196,7 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
             given_back = {attempt.fence.delivery_id for attempt in overdue}
             await health_rows.end_probes(connection, given_back)
             await worker_rows.forget(connection, dead)
-        return len(overdue)
+        return ReapedLeases(len(overdue), failed_attempts(ended))
 
     @retry_lost_transaction
     async def cancel_unsendable(
@@ -240,8 +242,7 @@ class SqlDeliveryStore(DeliveryStore, Generic[AnyDatabase_co]):
     ) -> None:
         await self._dialect.update_deliveries(connection, [end.update for end in all_ended])
         await self._dialect.log_attempts(connection, [end.attempt for end in all_ended])
-        failed = (end.attempt for end in all_ended if end.update.state is DeliveryState.FAILED)
-        events = (delivery_failed(attempt, now) for attempt in failed)
+        events = (delivery_failed(attempt, now) for attempt in failed_attempts(all_ended))
         await self._outbox.append(connection, events, now)
         counts = CountsByWebhook()
         for attempt, update, created_at in all_ended:
