@@ -14,6 +14,7 @@ from attrs import evolve
 from notification_core.signing.verification import verify_request
 from tests.faults.place import ServerPlace
 from tests.faults.stage import Api, JsonObject, Up, running
+from tests.support.ports import free_ports
 from tests.support.receivers import ReceivedRequest, Receiver
 from tests.support.waiting import until
 
@@ -84,6 +85,18 @@ async def test_it_is_so_on_postgresql(place: ServerPlace, tmp_path: Path) -> Non
     operational = str(uuid4())
     settings = {"OPERATIONAL_WEBHOOK_ENVIRONMENT": operational, **BREAKER}
     async with running(tmp_path, place, **settings) as (_, api):
+        await story(api, evolve(api, environment=operational))
+
+
+async def test_a_webhook_of_the_platform_does_not_wait_for_kafka(tmp_path: Path) -> None:
+    operational = str(uuid4())
+    (nobody,) = free_ports(1)
+    settings = {
+        "OPERATIONAL_WEBHOOK_ENVIRONMENT": operational,
+        "KAFKA_BROKERS": f"127.0.0.1:{nobody}",
+        **BREAKER,
+    }
+    async with running(tmp_path, **settings) as (_, api):
         await story(api, evolve(api, environment=operational))
 
 
