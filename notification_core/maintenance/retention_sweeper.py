@@ -6,7 +6,7 @@ from uuid import UUID
 
 from attrs import define, field, frozen
 
-from notification_core.model.statistics import merge_before
+from notification_core.model.statistics import first_minute, merge_before
 from notification_core.ports.clock import Clock
 from notification_core.ports.retention import FIRST_WEBHOOK, EventMark, Retention
 
@@ -86,5 +86,9 @@ class RetentionSweeper:
     async def _sweep_statistics(self, now: datetime) -> int:
         """Merge minutes to hours, or delete what is too old; return how many rows."""
         limit, oldest = STATISTICS_AT_ONCE, now - self._rules.statistics
-        merged = await self._retention.merge_statistics(merge_before(now), limit)
-        return merged or await self._retention.delete_statistics_before(oldest, limit)
+        if merged := await self._retention.merge_statistics(merge_before(now), limit):
+            return merged
+        minutes = max(oldest, first_minute(now))
+        return await self._retention.delete_minutes_before(
+            minutes, limit
+        ) or await self._retention.delete_statistics_before(oldest, limit)

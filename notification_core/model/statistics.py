@@ -27,7 +27,10 @@ from notification_core.model.histogram import bucket_of, quantile
 MINUTE: Final = timedelta(minutes=1)
 HOUR: Final = timedelta(hours=1)
 MINUTES_KEPT: Final = timedelta(hours=48)
-"""After this the minutes of an hour are merged."""
+"""After this only the hours are known."""
+
+_SETTLED: Final = timedelta(minutes=5)
+"""How long after its end an hour is merged: what was counted within it is committed by then."""
 
 MAX_BUCKETS: Final = 1_000
 """How many spans of time one question may be about."""
@@ -165,7 +168,15 @@ def sum_of(all_counts: Iterable[Counts]) -> Counts:
 
 
 def merge_before(now: datetime) -> datetime:
-    """Return the instant before which minutes are merged: a full hour."""
+    """Return the instant before which minutes are added up to hours: a full hour.
+
+    What is counted of an earlier minute afterwards is merged later, and as exact.
+    """
+    return BucketSize.HOUR.start_of(now - _SETTLED)
+
+
+def first_minute(now: datetime) -> datetime:
+    """Return the first minute that is known by itself: a full hour."""
     return BucketSize.HOUR.start_of(now - MINUTES_KEPT)
 
 
@@ -204,7 +215,7 @@ def choose_period(
             f"These are {period.buckets:,} {span}s, and at most {MAX_BUCKETS:,} are returned. "
             f"Ask {', or '.join(ways)}."
         )
-    if span is BucketSize.MINUTE and period.since < (first := merge_before(now)):
+    if span is BucketSize.MINUTE and period.since < (first := first_minute(now)):
         raise _invalid(
             "Minutes are merged to hours after 48 hours. Ask with bucket=hour, or for the time "
             f"since {first:%Y-%m-%dT%H:%M:%SZ}."

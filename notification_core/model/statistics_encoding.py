@@ -9,7 +9,7 @@ A record of an unknown tag, of a later version, is left as it is.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Final
 
@@ -37,6 +37,9 @@ _NUMBERS: Final = {
 _ERRORS: Final = {number: code for code, number in _NUMBERS.items()}
 _SIZE: Final = 256
 """How many numbers there are: each is one byte."""
+
+_ONE_PAIR: Final = 2
+"""The length of a number and its count, if each is one byte."""
 
 _MORE: Final = 0x80
 """The bit of a byte that says that a number goes on in the next one."""
@@ -83,14 +86,7 @@ def record(tag: int, numbers: Counter[int]) -> bytes:
 
 def decode_into(counts: Counts, *encoded: bytes) -> None:
     """Add what is encoded to counts; skip records of later versions."""
-    sums = {tag: [0] * _SIZE for tag in (DURATIONS, DELIVERY_TIMES, ERRORS)}
-    for tag, body in (record for one in encoded for record in _records(one)):
-        if (sum_of := sums.get(tag)) is None:
-            continue
-        # Below 128, as counts of a minute nearly always are, each is one byte.
-        pairs = zip(body[::2], body[1::2], strict=True) if body.isascii() else _numbers(body)
-        for number, count in pairs:
-            sum_of[number] += count
+    sums, _ = _add_up(b"".join(encoded))
     for tag, counter in ((DURATIONS, counts.durations), (DELIVERY_TIMES, counts.delivery_times)):
         counter.update({number: count for number, count in enumerate(sums[tag]) if count})
     for number, count in enumerate(sums[ERRORS]):
@@ -101,26 +97,42 @@ def decode_into(counts: Counts, *encoded: bytes) -> None:
 
 def compact(encoded: bytes) -> bytes:
     """Return the same as one record of each tag; those of later versions follow as they are."""
-    merged: dict[int, Counter[int]] = {}
+    sums, foreign = _add_up(encoded)
+    records = (
+        record(tag, numbers)
+        for tag, of_tag in sums.items()
+        if (numbers := Counter({number: count for number, count in enumerate(of_tag) if count}))
+    )
+    return b"".join(records) + foreign
+
+
+def _add_up(encoded: bytes) -> tuple[Mapping[int, Sequence[int]], bytes]:
+    """Return by tag how often each number was counted, and the records of other tags.
+
+    A day of an environment has millions of records, most of them with one number that was counted
+    once: what is usual is done in place.
+    """
+    sums = {tag: [0] * _SIZE for tag in (DURATIONS, DELIVERY_TIMES, ERRORS)}
     foreign = bytearray()
-    for tag, body in _records(encoded):
-        if tag in {DURATIONS, DELIVERY_TIMES, ERRORS}:
-            of_tag = merged.setdefault(tag, Counter())
-            for number, count in _numbers(body):
-                of_tag[number] += count
+    at, end = 0, len(encoded)
+    while at < end:
+        length, start = encoded[at + 1], at + 2
+        if length >= _MORE:
+            length, start = _read_varint(encoded, at + 1)
+        after = start + length
+        sum_of = sums.get(encoded[at])
+        if sum_of is None:
+            foreign += encoded[at:after]
+        elif length == _ONE_PAIR:
+            sum_of[encoded[start]] += encoded[start + 1]
         else:
-            foreign.append(tag)
-            foreign += _varint(len(body)) + body
-    return b"".join(record(tag, merged[tag]) for tag in sorted(merged)) + foreign
-
-
-def _records(encoded: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at < len(encoded):
-        tag = encoded[at]
-        length, start = _read_varint(encoded, at + 1)
-        at = start + length
-        yield tag, encoded[start:at]
+            body = encoded[start:after]
+            # Below 128, as counts of a minute nearly always are, each is one byte.
+            pairs = zip(body[::2], body[1::2], strict=True) if body.isascii() else _numbers(body)
+            for number, count in pairs:
+                sum_of[number] += count
+        at = after
+    return sums, bytes(foreign)
 
 
 def _numbers(body: bytes) -> Iterator[tuple[int, int]]:

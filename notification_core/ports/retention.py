@@ -71,14 +71,22 @@ class Retention(Protocol):
 
     @abstractmethod
     async def merge_statistics(self, before: datetime, limit: int) -> int:
-        """Merge statistics of minutes from before to those of hours; return how many rows.
+        """Add statistics of minutes from before up to those of hours; return how many rows.
 
-        At most ``limit`` of them. What was counted stays the same.
+        At most ``limit`` of them. What was counted stays the same, and is found by minutes, too,
+        until :meth:`delete_minutes_before`.
+        """
+
+    @abstractmethod
+    async def delete_minutes_before(self, before: datetime, limit: int) -> int:
+        """Delete the minutes from before of hours that were merged; return how many rows.
+
+        At most ``limit`` of them. The hours stay.
         """
 
     @abstractmethod
     async def delete_statistics_before(self, before: datetime, limit: int) -> int:
-        """Delete statistics of minutes and hours that began before; return how many rows."""
+        """Delete statistics of hours, and of minutes not merged, from before; return how many."""
 
     @abstractmethod
     async def delete_webhooks_before(self, before: datetime, limit: int) -> int:

@@ -1,7 +1,7 @@
 """Reading statistics: what was counted of webhooks, and when."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -38,8 +38,18 @@ class StatisticsStore(Protocol):
         """Return what was counted of a webhook, by the buckets of the period, empty ones left out.
 
         Without a webhook it is the sum over all of the environment, those included that are
-        deleted. Minutes older than :data:`MINUTES_KEPT` are found as part of their hours only.
+        deleted. Minutes from before :func:`first_minute` may be left out: their hours are known.
         Raises :class:`InvalidPeriod` for more than :data:`MAX_ROWS` rows.
+        """
+
+    @abstractmethod
+    async def read_each(
+        self, environment_id: UUID, webhook_ids: Collection[UUID], period: Period
+    ) -> Mapping[UUID, Mapping[datetime, Counts]]:
+        """Return for each of some webhooks what :meth:`read` returns; left out if that is empty.
+
+        It is one question, however many webhooks it is about. Those of another environment are left
+        out. Raises :class:`InvalidPeriod` for more than :data:`MAX_ROWS` rows.
         """
 
     @abstractmethod

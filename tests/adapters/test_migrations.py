@@ -215,13 +215,13 @@ async def test_the_former_code_reads_and_writes_before_while_and_after_it_is_mig
     await until("it goes on", lambda: has_done(then + 3))
     ended.set()
     await former
-    assert await place.version() == schema.VERSION == "0004"
+    assert await place.version() == schema.VERSION == "0005"
     assert await place.run("SELECT oldest_compatible FROM instance") == [("0001",)]
 
 
 async def test_all_that_was_there_is_there_and_has_no_filter(place: Place) -> None:
     before = await place.run(READ, ENVIRONMENT)
-    with pytest.raises(IncompatibleSchema, match="0001, older than this version's 0004"):
+    with pytest.raises(IncompatibleSchema, match="0001, older than this version's 0005"):
         async with place.open():
             pass
     await place.migrate()
@@ -259,7 +259,7 @@ async def test_killed_during_it_leaves_the_previous_version_and_the_next_one_is_
     assert await place.version() == "0001"
     await place.run(ADD, UUID(int=100), ENVIRONMENT, NOW)
     await place.migrate()
-    assert await place.version() == "0004"
+    assert await place.version() == "0005"
     async with place.open() as storage:
         webhooks = await storage.webhooks.list(ENVIRONMENT)
         assert len(webhooks) == 51

@@ -549,6 +549,7 @@ async def _forgotten(harness: Harness, before: datetime) -> tuple[int, int, int]
     while swept.after is not None:
         swept = await retention.sweep_events(before, swept.after, 1000)
         events += swept.deleted
+    await retention.delete_minutes_before(before, 1000)
     await retention.delete_statistics_before(before, 1000)
     # A replay that goes leaves its webhook, if that is a tombstone, to the next call.
     tombstones = [await retention.delete_webhooks_before(before, 1000) for _ in range(2)]

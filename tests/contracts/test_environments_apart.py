@@ -203,6 +203,9 @@ QUESTIONS: Mapping[tuple[str, str], Question] = {
     ("StatisticsStore", "read"): lambda harness, mine: harness.storage.statistics.read(
         harness.other_environment_id, mine.webhook.webhook_id, _the_last_day(harness)
     ),
+    ("StatisticsStore", "read_each"): lambda harness, mine: harness.storage.statistics.read_each(
+        harness.other_environment_id, [mine.webhook.webhook_id], _the_last_day(harness)
+    ),
 }
 
 DISGUISES: Mapping[str, Question] = {

@@ -32,6 +32,7 @@ async def _fill(harness: Harness, environment_id: UUID) -> Webhook:
     webhook = await harness.webhook(environment_id, ordered=True, rate_limit=1)
     await store.signing_keys.add_first(new_signing_key(environment_id, now, os.urandom(32)))
     await harness.finish(await harness.hand_over(webhook), Failed())
+    await store.retention.merge_statistics(now + timedelta(minutes=1), 10)
     failed = harness.result(await harness.hand_over(webhook), Retry(timedelta(hours=1)))
     refused = AttemptError(ErrorCode.CONNECT, "Nobody listens there.")
     failed = evolve(failed, attempt=evolve(failed.attempt, error=refused))

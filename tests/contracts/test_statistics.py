@@ -2,7 +2,9 @@
 
 import asyncio
 from collections import Counter
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import cycle
 from uuid import UUID
 
 import pytest
@@ -24,7 +26,7 @@ from notification_core.model.delivery import (
     Retry,
 )
 from notification_core.model.histogram import bucket_of
-from notification_core.model.statistics import BucketSize, Counts, Period, merge_before, sum_of
+from notification_core.model.statistics import BucketSize, Counts, Period, sum_of
 from notification_core.model.webhook import Webhook
 from tests.contracts.harness import DELAY, Harness
 
@@ -208,26 +210,95 @@ async def test_nobody_reads_those_of_another_environment(harness: Harness) -> No
 
 
 async def test_merging_changes_no_figure(harness: Harness) -> None:
-    """Minutes of some time ago are found as hours."""
+    """Of hours and days; minutes are found by themselves until they are deleted."""
     webhook, other = await harness.webhook(), await harness.webhook()
     for minute in range(70):
         if minute % 2:
             await harness.finish(await harness.begin(webhook))
         await harness.finish(await harness.begin(other), Failed())
         await harness.clock.advance(60)
-    before = await _total(harness, webhook), await _total(harness, other)
-    await harness.clock.advance(50 * 3600)
-    until = merge_before(harness.clock.now())
-    merged = [await harness.storage.retention.merge_statistics(until, 30)]
-    while merged[-1]:
-        merged.append(await harness.rival.retention.merge_statistics(until, 30))
-    assert sum(merged) == 35 + 70
-    assert (await _total(harness, webhook), await _total(harness, other)) == before
-    hours = await harness.storage.statistics.read(
-        harness.environment_id, other.webhook_id, _period(harness, back=10 * DAY)
-    )
-    assert all(BucketSize.HOUR.start_of(start) == start for start in hours)
-    assert sum(counts.attempts.total() for counts in hours.values()) == 70
+
+    async def figures() -> Sequence[Mapping[datetime, Counts]]:
+        read, key = harness.storage.statistics.read, harness.environment_id
+        return [
+            await read(key, webhook_id, _period(harness, span))
+            for webhook_id in (webhook.webhook_id, other.webhook_id, None)
+            for span in BucketSize
+        ]
+
+    before = await figures()
+    assert await _merge_all(harness, BucketSize.HOUR.start_of(harness.clock.now())) > 70
+    assert await figures() == before, "the last hour is not merged"
+    assert await _merge_all(harness, harness.clock.now() + MINUTE) > 0
+    assert await figures() == before
+
+
+async def test_what_is_counted_late_of_a_merged_minute_is_merged_too(harness: Harness) -> None:
+    """A transaction may have waited for long."""
+    webhook = await harness.webhook()
+    for _ in range(2):
+        await harness.finish(await harness.begin(webhook))
+        assert await _merge_all(harness, harness.clock.now() + MINUTE) == 1
+    await harness.finish(await harness.begin(webhook))
+    read, key = harness.storage.statistics.read, (harness.environment_id, webhook.webhook_id)
+    for span in BucketSize:
+        (counts,) = (await read(*key, _period(harness, span))).values()
+        assert counts.attempts == {AttemptOutcome.SUCCEEDED: 3}
+        assert counts.durations == {DURATION: 3}
+
+
+async def test_only_hours_stay_of_minutes_that_are_too_old(harness: Harness) -> None:
+    webhook = await harness.webhook()
+    key, retention = (harness.environment_id, webhook.webhook_id), harness.storage.retention
+    await harness.finish(await harness.begin(webhook))
+    await harness.clock.advance(60)
+    await harness.finish(await harness.begin(webhook))
+    last = BucketSize.MINUTE.start_of(harness.clock.now())
+    await _merge_all(harness, harness.clock.now() + MINUTE)
+    assert await retention.delete_minutes_before(last, 10) == 1
+    assert await retention.delete_minutes_before(last, 10) == 0
+    assert list(await harness.storage.statistics.read(*key, _period(harness))) == [last]
+    assert (await _total(harness, webhook)).attempts == {AttemptOutcome.SUCCEEDED: 2}
+
+
+async def test_merging_leaves_what_is_erased_to_the_erasure(harness: Harness) -> None:
+    """What an erasure has passed does not come back as an hour."""
+    webhook = await harness.webhook()
+    other = await harness.webhook(harness.other_environment_id)
+    for each in (webhook, other):
+        await harness.finish(await harness.hand_over(each))
+    await harness.storage.erasures.begin(harness.environment_id, harness.clock.now())
+    assert await _merge_all(harness, harness.clock.now() + MINUTE) == 1
+
+
+async def test_many_webhooks_are_one_question(harness: Harness) -> None:
+    """Each has what reading it alone returns."""
+    first, second, silent = [await harness.webhook() for _ in range(3)]
+    foreign = await harness.webhook(harness.other_environment_id)
+    for webhook in (first, second, first, foreign):
+        await harness.finish(await harness.hand_over(webhook))
+    await _merge_all(harness, harness.clock.now() + MINUTE)
+    await harness.finish(await harness.hand_over(second), Failed())
+    store = harness.storage.statistics
+    asked = [webhook.webhook_id for webhook in (first, second, silent, foreign)]
+    for span in BucketSize:
+        period = _period(harness, span)
+        assert await store.read_each(harness.environment_id, asked, period) == {
+            webhook.webhook_id: await store.read(harness.environment_id, webhook.webhook_id, period)
+            for webhook in (first, second)
+        }
+    assert await store.read_each(harness.environment_id, [], _period(harness)) == {}
+
+
+async def _merge_all(harness: Harness, before: datetime) -> int:
+    """Merge minutes in turns with another process; return how many rows."""
+    merged = 0
+    for each in cycle((harness.storage, harness.rival)):
+        rows = await each.retention.merge_statistics(before, 30)
+        merged += rows
+        if not rows:
+            return merged
+    raise AssertionError
 
 
 async def test_what_is_too_old_is_deleted(harness: Harness) -> None:

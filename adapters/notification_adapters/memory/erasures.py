@@ -57,7 +57,7 @@ class MemoryErasureStore(ErasureStore):
         async with self._state.writing:
             if environment_id not in self._state.erasing():
                 return NOTHING_ERASED
-            statistics = len(self._state.statistics)
+            statistics = self._counted()
             erased = self._erase(environment_id, limit)
             erasure = self._state.erasures[environment_id]
             if erased is None:
@@ -65,9 +65,12 @@ class MemoryErasureStore(ErasureStore):
                 self._state.erasures[environment_id] = ended
                 self._state.webhooks_revision += 1
                 return ErasedBatch(0, is_last=True)
-            counted = erased - (statistics - len(self._state.statistics))
+            counted = erased - (statistics - self._counted())
             self._state.erasures[environment_id] = evolve(erasure, erased=erasure.erased + counted)
             return ErasedBatch(erased, is_last=False)
+
+    def _counted(self) -> int:
+        return len(self._state.statistics) + len(self._state.statistics_minutes)
 
     def _erase(self, environment_id: UUID, limit: int) -> int | None:
         """Delete the first of what there is; None if there is nothing left."""
@@ -99,6 +102,7 @@ class MemoryErasureStore(ErasureStore):
         state = self._state
         tables: Sequence[tuple[MutableMapping[Any, Any], Callable[[Any, Any], UUID]]] = (
             (state.statistics, lambda key, _: key[0]),
+            (state.statistics_minutes, lambda key, _: key[0]),
             (state.replays, lambda _, stored: stored.replay.environment_id),
             (state.responses, lambda key, _: key[0]),
             (state.audit, lambda _, entry: entry.environment_id),

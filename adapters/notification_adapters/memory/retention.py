@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from notification_adapters.memory.state import MemoryState, StoredDelivery
+from notification_adapters.memory.state import MemoryState, StatisticsKey, StoredDelivery
 from notification_core.concurrency.ids import earliest_id
 from notification_core.model.event import EventKey
 from notification_core.model.replay import ReplayState
@@ -88,26 +88,37 @@ class MemoryRetention(Retention):
         ]
 
     async def merge_statistics(self, before: datetime, limit: int) -> int:
-        """Merge minutes from before to hours."""
+        """Add minutes from before up to hours."""
         async with self._state.writing:
+            erasing = self._state.erasing()
             old = [
                 key
                 for key in self._state.statistics
-                if key[2] is BucketSize.MINUTE and key[3] < before
+                if key[2] is BucketSize.MINUTE and key[3] < before and key[0] not in erasing
             ]
             for key in old[:limit]:
                 environment_id, webhook_id, _, minute = key
                 hour = environment_id, webhook_id, BucketSize.HOUR, BucketSize.HOUR.start_of(minute)
                 counts = self._state.statistics.pop(key)
                 self._state.statistics.setdefault(hour, Counts()).merge(counts)
+                self._state.statistics_minutes.setdefault(key, Counts()).merge(counts)
         return len(old[:limit])
+
+    async def delete_minutes_before(self, before: datetime, limit: int) -> int:
+        """Delete the minutes from before of hours that were merged."""
+        return await self._delete_older(self._state.statistics_minutes, before, limit)
 
     async def delete_statistics_before(self, before: datetime, limit: int) -> int:
         """Delete statistics from before."""
+        return await self._delete_older(self._state.statistics, before, limit)
+
+    async def _delete_older(
+        self, counted: dict[StatisticsKey, Counts], before: datetime, limit: int
+    ) -> int:
         async with self._state.writing:
-            old = [key for key in self._state.statistics if key[3] < before]
+            old = [key for key in counted if key[3] < before]
             for key in old[:limit]:
-                del self._state.statistics[key]
+                del counted[key]
         return len(old[:limit])
 
     async def delete_webhooks_before(self, before: datetime, limit: int) -> int:
@@ -120,7 +131,8 @@ class MemoryRetention(Retention):
             used = {delivery.webhook_id for delivery in self._state.deliveries.values()}
             used |= {attempt.webhook_id for attempt in self._state.attempts.values()}
             used |= {stored.replay.webhook_id for stored in self._state.replays.values()}
-            used |= {webhook_id for _, webhook_id, *_ in self._state.statistics}
+            for counted in (self._state.statistics, self._state.statistics_minutes):
+                used |= {webhook_id for _, webhook_id, *_ in counted}
             unused = [
                 webhook_id
                 for webhook_id, webhook in self._state.webhooks.items()

@@ -183,6 +183,8 @@ class MemoryState:
     workers: dict[UUID, StoredWorker] = field(factory=dict)
     dead_letters: dict[UUID, StoredDeadLetter] = field(factory=dict)
     statistics: dict[StatisticsKey, Counts] = field(factory=dict)
+    # The minutes of hours that were merged.
+    statistics_minutes: dict[StatisticsKey, Counts] = field(factory=dict)
     outbox: dict[UUID, OutgoingMessage] = field(factory=dict)
     topics: Topics | None = None
     operational_events: dict[str, Event] = field(factory=dict)

@@ -1,11 +1,12 @@
 """Statistics in memory."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from uuid import UUID
 
-from notification_adapters.memory.state import MemoryState
+from notification_adapters.memory.state import MemoryState, StatisticsKey
 from notification_core.model.delivery import AttemptOutcome
 from notification_core.model.statistics import BucketSize, Counts, Period
 from notification_core.ports.statistics import StatisticsStore, WebhookAttempts
@@ -21,12 +22,40 @@ class MemoryStatisticsStore(StatisticsStore):
         self, environment_id: UUID, webhook_id: UUID | None, period: Period
     ) -> Mapping[datetime, Counts]:
         """Return what was counted of a webhook, or of an environment, by bucket."""
+        webhook_ids = None if webhook_id is None else {webhook_id}
         buckets: defaultdict[datetime, Counts] = defaultdict(Counts)
-        for (environment, webhook, _, start), counts in self._state.statistics.items():
-            is_asked_for = environment == environment_id and webhook_id in {None, webhook}
-            if is_asked_for and period.since <= start < period.until:
-                buckets[period.span.start_of(start)].merge(counts)
+        for _, start, counts in self._counted(environment_id, webhook_ids, period):
+            buckets[start].merge(counts)
         return buckets
+
+    async def read_each(
+        self, environment_id: UUID, webhook_ids: Collection[UUID], period: Period
+    ) -> Mapping[UUID, Mapping[datetime, Counts]]:
+        """Return for each of some webhooks what was counted of it, by bucket."""
+        by_webhook: dict[UUID, defaultdict[datetime, Counts]] = {}
+        for webhook_id, start, counts in self._counted(environment_id, webhook_ids, period):
+            by_webhook.setdefault(webhook_id, defaultdict(Counts))[start].merge(counts)
+        return by_webhook
+
+    def _counted(
+        self, environment_id: UUID, webhook_ids: Collection[UUID] | None, period: Period
+    ) -> Iterator[tuple[UUID, datetime, Counts]]:
+        """Yield what was counted by webhook and bucket; without ``webhook_ids`` of all."""
+        counted = self._minutes() if period.span is BucketSize.MINUTE else self._hours()
+        for (environment, webhook, _, start), counts in counted:
+            is_asked_for = webhook_ids is None or webhook in webhook_ids
+            is_within = environment == environment_id and period.since <= start < period.until
+            if is_asked_for and is_within:
+                yield webhook, period.span.start_of(start), counts
+
+    def _hours(self) -> Iterable[tuple[StatisticsKey, Counts]]:
+        """Return hours, and the minutes that are not merged to them."""
+        return self._state.statistics.items()
+
+    def _minutes(self) -> Iterable[tuple[StatisticsKey, Counts]]:
+        """Return minutes, merged or not."""
+        not_merged = ((key, counts) for key, counts in self._hours() if key[2] is BucketSize.MINUTE)
+        return chain(not_merged, self._state.statistics_minutes.items())
 
     async def failing(self, since: datetime, limit: int) -> Sequence[WebhookAttempts]:
         """Return the webhooks of which most attempts have failed since then, the worst first."""
@@ -44,8 +73,8 @@ class MemoryStatisticsStore(StatisticsStore):
     def _attempts(self, since: datetime) -> Sequence[WebhookAttempts]:
         """Return what was attempted since then."""
         attempts: defaultdict[tuple[UUID, UUID], Counter[AttemptOutcome]] = defaultdict(Counter)
-        for (environment, webhook, span, start), counts in self._state.statistics.items():
-            if span is BucketSize.MINUTE and start >= since:
+        for (environment, webhook, _, start), counts in self._minutes():
+            if start >= since:
                 attempts[webhook, environment].update(counts.attempts)
         return [
             WebhookAttempts(*key, made[AttemptOutcome.FAILED], made[AttemptOutcome.SUCCEEDED])

@@ -236,6 +236,27 @@ statistics = sa.Table(
     postgresql_with={"fillfactor": 50},
 )
 
+statistics_minutes = sa.Table(
+    "statistics_minutes",
+    metadata,
+    # The minutes of hours that were merged, for as long as they are known by themselves. They are
+    # counted in the hours of ``statistics``, too, which days and hours are read from.
+    sa.Column("webhook_id", sa.Uuid, primary_key=True),
+    sa.Column("environment_id", sa.Uuid, primary_key=True),
+    sa.Column("bucket_start", Instant, primary_key=True),
+    # Another one for each transaction that merges.
+    sa.Column("writer", sa.Uuid, primary_key=True),
+    sa.Column("attempts_succeeded", sa.Integer, nullable=False),
+    sa.Column("attempts_failed", sa.Integer, nullable=False),
+    sa.Column("attempts_interrupted", sa.Integer, nullable=False),
+    sa.Column("deliveries_succeeded", sa.Integer, nullable=False),
+    sa.Column("deliveries_failed", sa.Integer, nullable=False),
+    sa.Column("deliveries_skipped", sa.Integer, nullable=False),
+    sa.Column("deliveries_cancelled", sa.Integer, nullable=False),
+    sa.Column("figures", sa.LargeBinary, nullable=False),
+    sa.Index("statistics_minutes_age", "bucket_start"),
+)
+
 webhook_health = sa.Table(
     "webhook_health",
     metadata,

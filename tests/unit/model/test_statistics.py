@@ -18,6 +18,7 @@ from notification_core.model.statistics import (
     Percentiles,
     Period,
     choose_period,
+    first_minute,
     merge_before,
     sum_of,
 )
@@ -108,7 +109,7 @@ def test_what_a_later_version_writes_is_skipped_and_kept() -> None:
     decode_into(read, later + ours)
     assert read.durations == {7: 300}
     assert compact(ours + later + ours) == record(DURATIONS, Counter({7: 600})) + (
-        b"\x21\x01x\x14\x00"
+        b"\x21\x81\x00x\x14\x00"
     )
 
 
@@ -185,7 +186,7 @@ def test_a_question_gets_its_time_or_is_told_what_to_ask(
     assert 1 <= period.buckets <= MAX_BUCKETS
     assert since is None or period.since <= since < period.until
     assert period.until - span.length < end <= period.until
-    assert span is not BucketSize.MINUTE or period.since >= merge_before(NOW)
+    assert span is not BucketSize.MINUTE or period.since >= first_minute(NOW)
 
 
 def refusal(span: BucketSize, since: datetime, until: datetime | None = None) -> str:
@@ -207,8 +208,14 @@ def test_a_question_that_is_refused_says_what_would_be_right() -> None:
         BucketSize.MINUTE, NOW - timedelta(hours=50), NOW - timedelta(hours=48, minutes=30)
     )
     assert merged.endswith("Ask with bucket=hour, or for the time since 2026-11-27T21:00:00Z.")
-    kept = choose_period(BucketSize.MINUTE, merge_before(NOW), NOW - timedelta(hours=47), NOW)
-    assert kept.since == merge_before(NOW)
+    kept = choose_period(BucketSize.MINUTE, first_minute(NOW), NOW - timedelta(hours=47), NOW)
+    assert kept.since == first_minute(NOW)
+
+
+def test_an_hour_is_merged_once_it_has_been_over_for_some_minutes() -> None:
+    hour = BucketSize.HOUR.start_of(NOW)
+    assert merge_before(hour + timedelta(minutes=4, seconds=59)) == hour - timedelta(hours=1)
+    assert merge_before(hour + timedelta(minutes=5)) == hour
 
 
 def test_the_beginning_of_time_is_as_good_as_any() -> None:

@@ -376,3 +376,25 @@ CREATE TABLE operational_events (
 );
 
 UPDATE notification_schema SET version_num='0004' WHERE notification_schema.version_num = '0003';
+
+-- Running upgrade 0004 -> 0005
+
+CREATE TABLE statistics_minutes (
+    webhook_id UUID NOT NULL, 
+    environment_id UUID NOT NULL, 
+    bucket_start TIMESTAMP WITH TIME ZONE NOT NULL, 
+    writer UUID NOT NULL, 
+    attempts_succeeded INTEGER NOT NULL, 
+    attempts_failed INTEGER NOT NULL, 
+    attempts_interrupted INTEGER NOT NULL, 
+    deliveries_succeeded INTEGER NOT NULL, 
+    deliveries_failed INTEGER NOT NULL, 
+    deliveries_skipped INTEGER NOT NULL, 
+    deliveries_cancelled INTEGER NOT NULL, 
+    figures BYTEA NOT NULL, 
+    CONSTRAINT statistics_minutes_pkey PRIMARY KEY (webhook_id, environment_id, bucket_start, writer)
+);
+
+CREATE INDEX statistics_minutes_age ON statistics_minutes (bucket_start);
+
+UPDATE notification_schema SET version_num='0005' WHERE notification_schema.version_num = '0004';

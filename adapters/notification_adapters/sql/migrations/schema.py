@@ -16,7 +16,7 @@ from notification_core.errors import (
     WrongEncryptionSecret,
 )
 
-VERSION = "0004"
+VERSION = "0005"
 """The schema that this code is written for. Versions are compared as text."""
 
 VERSION_TABLE = "notification_schema"

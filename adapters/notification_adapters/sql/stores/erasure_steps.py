@@ -29,6 +29,7 @@ from notification_adapters.sql.tables import (
     portal_sessions,
     replays,
     statistics,
+    statistics_minutes,
     webhook_health,
     webhook_rates,
     webhooks,
@@ -56,7 +57,7 @@ async def advance(
     for step in _STEPS:
         erased = await step(connection, environment_id, limit)
         if erased is not None:
-            counted = 0 if step is _statistics else erased
+            counted = 0 if step in _STATISTICS else erased
             await connection.execute(progress.values(erased=_e.erased + counted))
             return ErasedBatch(erased, is_last=False)
     if await dialect.has_open_publish(connection, environment_id):
@@ -144,23 +145,27 @@ def _by_environment(table: sa.Table, key: sa.Column[Any]) -> _Step:
     return step
 
 
-async def _statistics(connection: AsyncConnection, environment_id: UUID, limit: int) -> int | None:
+def _counted(table: sa.Table) -> _Step:
     """Delete statistics of webhooks, in the order in which they are written."""
-    s = statistics.c
+    s = table.c
     key = s.webhook_id, s.bucket_start, s.writer
-    oldest = (
-        sa.select(*key)
-        .select_from(webhooks.join(statistics, webhooks.c.webhook_id == s.webhook_id))
-        .where(webhooks.c.environment_id == environment_id, s.environment_id == environment_id)
-        .order_by(*key)
-        .limit(limit)
-        .with_for_update(of=statistics)
-    )
-    keys = [tuple(row) for row in await connection.execute(oldest)]
-    if not keys:
-        return None
-    these = sa.tuple_(*key).in_(keys), s.environment_id == environment_id
-    return (await connection.execute(sa.delete(statistics).where(*these))).rowcount
+
+    async def step(connection: AsyncConnection, environment_id: UUID, limit: int) -> int | None:
+        oldest = (
+            sa.select(*key)
+            .select_from(webhooks.join(table, webhooks.c.webhook_id == s.webhook_id))
+            .where(webhooks.c.environment_id == environment_id, s.environment_id == environment_id)
+            .order_by(*key)
+            .limit(limit)
+            .with_for_update(of=table)
+        )
+        keys = [tuple(row) for row in await connection.execute(oldest)]
+        if not keys:
+            return None
+        these = sa.tuple_(*key).in_(keys), s.environment_id == environment_id
+        return (await connection.execute(sa.delete(table).where(*these))).rowcount
+
+    return step
 
 
 async def _delete(
@@ -188,13 +193,14 @@ async def _delete_these(
     return (await connection.execute(sa.delete(table).where(*its, *conditions))).rowcount
 
 
+_STATISTICS: Sequence[_Step] = (_counted(statistics), _counted(statistics_minutes))
 _STEPS: Sequence[_Step] = (
     _events,
     _by_webhook(attempts, attempts.c.delivery_id),
     _by_webhook(deliveries, deliveries.c.delivery_id),
     _by_webhook(replays, replays.c.replay_id),
     _by_webhook(webhook_health, webhook_health.c.webhook_id),
-    _statistics,
+    *_STATISTICS,
     _by_environment(idempotent_responses, idempotent_responses.c.request),
     _by_environment(audit, audit.c.entry_id),
     _by_environment(environment_keys, environment_keys.c.key_id),

@@ -13,7 +13,11 @@ from notification_adapters.sql.database import Database
 from notification_adapters.sql.installation_tables import console_sessions, dead_letters
 from notification_adapters.sql.instants import EPOCH, Instant
 from notification_adapters.sql.planner import off_index
-from notification_adapters.sql.stores.statistics import delete_before, merge_minutes
+from notification_adapters.sql.stores.statistics_merging import (
+    delete_before,
+    delete_minutes_before,
+    merge_minutes,
+)
 from notification_adapters.sql.tables import (
     attempts,
     audit,
@@ -22,6 +26,7 @@ from notification_adapters.sql.tables import (
     portal_sessions,
     replays,
     statistics,
+    statistics_minutes,
     webhook_rates,
     webhooks,
 )
@@ -177,8 +182,13 @@ class SqlRetention(Retention):
 
     @retry_lost_transaction
     async def merge_statistics(self, before: datetime, limit: int) -> int:
-        """Merge minutes from before to hours; return how many rows."""
+        """Add minutes from before up to hours; return how many rows."""
         return await merge_minutes(self._database, before, limit)
+
+    @retry_lost_transaction
+    async def delete_minutes_before(self, before: datetime, limit: int) -> int:
+        """Delete the minutes from before of hours that were merged; return how many rows."""
+        return await delete_minutes_before(self._database, before, limit)
 
     @retry_lost_transaction
     async def delete_statistics_before(self, before: datetime, limit: int) -> int:
@@ -211,7 +221,7 @@ class SqlRetention(Retention):
             return (await connection.execute(deletion)).rowcount
 
 
-_USERS: Final = (deliveries, attempts, replays, statistics)
+_USERS: Final = (deliveries, attempts, replays, statistics, statistics_minutes)
 
 
 def _is_unused_by(table: sa.Table) -> sa.ColumnElement[bool]:
