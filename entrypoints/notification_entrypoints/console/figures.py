@@ -1,8 +1,10 @@
 """Statistics as the API shows them, made into charts with the tables behind them."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
+from notification_core.model.statistics import BucketSize
 from notification_entrypoints.console.charts import Bar, line, stacked_bars
 from notification_entrypoints.console.rendering import NOTHING, instant_of, milliseconds
 
@@ -44,11 +46,16 @@ def charts_of(statistics: Fields, counted: str, timed: str) -> Mapping[str, Any]
 
 def bars_of(statistics: Fields, counted: str) -> Sequence[Bar]:
     """Return a bar for each bucket."""
-    form = "%d %b" if statistics["bucket"] == "day" else "%d %b %H:%M"
+    span = BucketSize(statistics["bucket"])
     return [
-        Bar(f"{instant_of(bucket['start']):{form}}", bucket[counted])
+        Bar(label_of(instant_of(bucket["start"]), span), bucket[counted])
         for bucket in statistics["buckets"]
     ]
+
+
+def label_of(start: datetime, span: BucketSize) -> str:
+    """Return what a bucket is called."""
+    return f"{start:%d %b}" if span is BucketSize.DAY else f"{start:%d %b %H:%M}"
 
 
 def _percentiles(found: Mapping[str, float] | None) -> Sequence[str]:

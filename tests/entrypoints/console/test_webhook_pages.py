@@ -1,6 +1,7 @@
 """The pages of webhooks: listing, creating, changing, testing, disabling, deleting."""
 
 import pytest
+import sqlalchemy as sa
 
 from tests.entrypoints.api_services import log_gone, log_success
 from tests.entrypoints.console.conftest import HOSTILE, Console
@@ -28,6 +29,31 @@ async def test_lists_each_webhook_with_its_state_and_what_it_did(console: Consol
     assert "100 %" in page.words
     assert f"/console{path(console, webhook_id)}" in page.links
     assert "<script>alert" not in page.text
+
+
+async def test_the_list_takes_as_many_statements_for_three_webhooks_as_for_one(
+    console: Console,
+) -> None:
+    """What each of them did is one question."""
+    statements: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        statements.append(statement)
+
+    taken = []
+    for number in (1, 2):
+        for _ in range(number):
+            await subscribed(console)
+        await console.get(console.of_environment("/webhooks"))
+        statements.clear()
+        sa.event.listen(sa.Engine, "before_cursor_execute", note)
+        try:
+            page = await console.get(console.of_environment("/webhooks"))
+        finally:
+            sa.event.remove(sa.Engine, "before_cursor_execute", note)
+        assert page.status == 200
+        taken.append(len(statements))
+    assert taken[0] == taken[1] > 0
 
 
 async def test_the_list_is_searched_by_name_and_narrowed_by_state(console: Console) -> None:

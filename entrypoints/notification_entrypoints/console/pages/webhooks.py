@@ -2,15 +2,27 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 from aiohttp import web
 from attrs import frozen
 from markupsafe import Markup
 
-from notification_entrypoints.console.charts import stacked_bars
-from notification_entrypoints.console.figures import bars_of
+from notification_core.model.delivery import AttemptOutcome
+from notification_core.model.statistics import (
+    BucketSize,
+    Counts,
+    Percentiles,
+    Period,
+    choose_period,
+    sum_of,
+)
+from notification_entrypoints.console.charts import Bar, stacked_bars
+from notification_entrypoints.console.figures import label_of
+from notification_entrypoints.console.keys import APPLICATION
 from notification_entrypoints.console.page import ConsolePage, open_page
 from notification_entrypoints.console.webhook_states import Fields, WebhookState, state_of
 
@@ -18,6 +30,8 @@ routes = web.RouteTableDef()
 
 SHOWN: Final = 25
 """How many webhooks a page has: each is shown with a chart of its own."""
+
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 @frozen
@@ -27,7 +41,9 @@ class WebhookLine:
     webhook: Fields
     state: WebhookState
     chart: Markup
-    total: Fields
+    attempts: Mapping[str, int]
+    p95: float | None
+    """The 95th percentile of how long attempts took, in milliseconds."""
 
 
 @routes.get("/environments/{environment_id}/webhooks", name="webhooks")
@@ -66,21 +82,41 @@ async def webhooks(request: web.Request) -> web.StreamResponse:
 async def _lines(
     page: ConsolePage, chosen: Sequence[tuple[Fields, WebhookState]]
 ) -> Sequence[WebhookLine]:
-    """Return the lines of some webhooks, each with what it did in the last day."""
-    statistics = await asyncio.gather(
-        *(
-            page.api.call("getWebhookStatistics", webhook_id=webhook["webhook_id"])
-            for webhook, _ in chosen
-        )
+    """Return the lines of some webhooks, each with what it did in the last day.
+
+    The API has statistics of one webhook or of all together, so these are read from the storage, at
+    once: the caller may read them, since the API has just listed these webhooks.
+    """
+    period = choose_period(BucketSize.HOUR, None, None, page.now)
+    store = page.request.app[APPLICATION].storage.statistics
+    webhook_ids = [UUID(webhook["webhook_id"]) for webhook, _ in chosen]
+    counted = await store.read_each(page.environment, webhook_ids, period)
+    return await asyncio.to_thread(
+        lambda: [
+            _line(webhook, state, counted.get(webhook_id, {}), period)
+            for webhook_id, (webhook, state) in zip(webhook_ids, chosen, strict=True)
+        ]
     )
-    return [
-        WebhookLine(
-            webhook,
-            state,
-            stacked_bars(
-                f"Attempts of {webhook['name']} by hour", bars_of(found.json, "attempts"), "spark"
-            ),
-            found.json["total"],
-        )
-        for (webhook, state), found in zip(chosen, statistics, strict=True)
+
+
+def _line(
+    webhook: Fields, state: WebhookState, counted: Mapping[datetime, Counts], period: Period
+) -> WebhookLine:
+    nothing, total = Counts(), sum_of(counted.values())
+    bars = [
+        Bar(label_of(start, period.span), _ended(counted.get(start, nothing)))
+        for start in period.starts
     ]
+    percentiles = Percentiles.of(total.durations)
+    return WebhookLine(
+        webhook,
+        state,
+        stacked_bars(f"Attempts of {webhook['name']} by hour", bars, "spark"),
+        _ended(total),
+        None if percentiles is None else percentiles.p95 / _MILLISECOND,
+    )
+
+
+def _ended(counts: Counts) -> Mapping[str, int]:
+    """Return how many attempts ended in each way, those in which none did too."""
+    return {outcome: counts.attempts[outcome] for outcome in AttemptOutcome}
