@@ -43,6 +43,10 @@ class Storage(Protocol):
         """Return how many succeeded attempts are in the log, counted row by row."""
 
     @abstractmethod
+    async def count(self, query: str) -> int:
+        """Return the number that a query finds."""
+
+    @abstractmethod
     async def run(self, statement: str) -> None:
         """Run a statement: for what would take a system hours to make."""
 
@@ -67,8 +71,12 @@ class SqliteFile(Storage):
 
     async def logged(self) -> int:
         """Return how many succeeded attempts are in the log."""
+        return await self.count(_SUCCEEDED)
+
+    async def count(self, query: str) -> int:
+        """Return the number that a query finds."""
         with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)) as connection:
-            (count,) = connection.execute(_SUCCEEDED).fetchone()
+            (count,) = connection.execute(query).fetchone()
         return int(count)
 
     async def run(self, statement: str) -> None:
@@ -96,9 +104,13 @@ class PostgresDatabase(Storage):
 
     async def logged(self) -> int:
         """Return how many succeeded attempts are in the log."""
+        return await self.count(_SUCCEEDED)
+
+    async def count(self, query: str) -> int:
+        """Return the number that a query finds."""
         connection = await asyncpg.connect(self._uri)
         try:
-            return int(await connection.fetchval(_SUCCEEDED))
+            return int(await connection.fetchval(query))
         finally:
             await connection.close()
 

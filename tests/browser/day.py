@@ -14,7 +14,7 @@ from notification_core.model.histogram import bucket_of
 from notification_core.model.statistics import BucketSize, Counts
 from notification_core.model.statistics_encoding import encode
 
-_INSERT: Final = "INSERT INTO statistics VALUES (?, ?, ?, ?, 1, ?, ?, 0, ?, ?, ?, 0, ?)"
+_INSERT: Final = "INSERT INTO statistics VALUES (?, ?, ?, ?, 60, ?, ?, 0, ?, ?, ?, 0, ?)"
 
 
 def add_day(folder: Path, environment_id: UUID, webhook_id: UUID, failing: float) -> None:

@@ -1,27 +1,32 @@
-"""A storage with a million deliveries of a day, made by SQL: it would take a system hours."""
+"""A storage with a million deliveries of a day, made by SQL: it would take a system hours.
+
+Statistics are stored as the system writes them, minute by minute, a few bytes for each attempt;
+then the system merges them to hours, as it does every hour.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from notification_core.model.delivery import AttemptOutcome, DeliveryState
-from notification_core.model.statistics import Counts
-from notification_core.model.statistics_encoding import encode
+from notification_core.model.delivery import ErrorCode
+from notification_core.model.statistics import Counts, merge_before
+from notification_core.model.statistics_encoding import compact, encode
+from tests.benchmarks.processes import until
 from tests.benchmarks.systems import PostgresDatabase, Storage
 
 WEBHOOKS: Final = 25
 DELIVERIES: Final = 1_000_000
 
 _DAY_MS: Final = 86_400_000
-_FIGURES: Final = encode(
-    Counts(
-        attempts=Counter({AttemptOutcome.SUCCEEDED: 30, AttemptOutcome.FAILED: 1}),
-        deliveries=Counter({DeliveryState.SUCCEEDED: 30, DeliveryState.FAILED: 1}),
-        durations=Counter(range(10, 41)),
-        delivery_times=Counter(range(10, 41)),
-    )
-)
+_ATTEMPTS_OF_A_MINUTE: Final = [
+    encode(Counts(durations=Counter([took]), delivery_times=Counter([took])))
+    for took in range(10, 40)
+] + [encode(Counts(durations=Counter([40]), errors=Counter([ErrorCode.HTTP_STATUS])))]
+_APPENDED: Final = b"".join(_ATTEMPTS_OF_A_MINUTE)
+_NOT_MERGED: Final = """
+SELECT count(*) FROM statistics WHERE minutes = 1 AND bucket_start < {merged_before}
+"""
 
 # Each event goes to four webhooks; one delivery in fifty fails, one in a thousand is skipped.
 _EVENTS: Final = """
@@ -50,12 +55,12 @@ FROM {all} JOIN {webhooks} ON k = n % {count}
 """
 _MINUTES: Final = """
 INSERT INTO statistics
-SELECT webhook_id, {environment}, {minute}, {nobody}, 1, 30, 1, 0, 30, 1, 0, 0, {figures}
+SELECT webhook_id, {environment}, {minute}, {somebody}, 1, 30, 1, 0, 30, 1, 0, 0, {appended}
 FROM {minutes} CROSS JOIN {webhooks}
 """
 _HOURS: Final = """
 INSERT INTO statistics
-SELECT webhook_id, {environment}, {hour}, {nobody}, 60, 30, 1, 0, 30, 1, 0, 0, {figures}
+SELECT webhook_id, {environment}, {hour}, {nobody}, 60, 1800, 60, 0, 1800, 60, 0, 0, {of_hour}
 FROM {hours} CROSS JOIN {webhooks}
 """
 
@@ -93,10 +98,15 @@ def _words(engine: Mapping[str, str], environment: str, base: int) -> Mapping[st
         "at": engine["at"].format(ms=ms),
         "event_at": engine["at"].format(ms=f"{base} + n * {step * 4}"),
         "minute": engine["at"].format(ms=f"{base - base % 60_000} + n * 60000"),
+        "merged_before": engine["at"].format(
+            ms=f"{int(merge_before(datetime.now(UTC)).timestamp() * 1000)}"
+        ),
         "hour": engine["at"].format(ms=f"{base - base % 3_600_000} - (n + 48) * 3600000"),
         "body": engine["blob"].format(hex=b'{"data":{}}'.hex()),
-        "figures": engine["blob"].format(hex=_FIGURES.hex()),
+        "appended": engine["blob"].format(hex=_APPENDED.hex()),
+        "of_hour": engine["blob"].format(hex=compact(_APPENDED * 60).hex()),
         "nobody": engine["uuid"].format(text="0" * 32),
+        "somebody": engine["uuid"].format(text="7" * 32),
         "all": engine["series"].format(last=DELIVERIES),
         "quarter": engine["series"].format(last=DELIVERIES // 4),
         "minutes": engine["series"].format(last=24 * 60),
@@ -105,9 +115,19 @@ def _words(engine: Mapping[str, str], environment: str, base: int) -> Mapping[st
 
 
 async def fill(storage: Storage, environment: str) -> None:
-    """Store a million deliveries of the last day, with their events, attempts and statistics."""
+    """Store a million deliveries of the last day, with their events, attempts and statistics.
+
+    Returns when a system that runs on it has merged the statistics of each hour that is over.
+    """
     base = int((datetime.now(UTC) - timedelta(days=1)).timestamp() * 1000)
     engine = _ON_POSTGRES if isinstance(storage, PostgresDatabase) else _ON_SQLITE
     words = _words(engine, environment, base)
-    for statement in (_EVENTS, _DELIVERIES, _ATTEMPTS, _MINUTES, _HOURS, "ANALYZE"):
+    for statement in (_EVENTS, _DELIVERIES, _ATTEMPTS, _MINUTES, _HOURS):
         await storage.run(statement.format(**words))
+    query = _NOT_MERGED.format(**words)
+
+    async def are_merged() -> bool:
+        return not await storage.count(query)
+
+    await until("the statistics are merged", are_merged, pause=1)
+    await storage.run("ANALYZE")
