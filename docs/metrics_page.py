@@ -46,9 +46,10 @@ LEARNED: Mapping[str, str] = {
     "is capped at 100,000, and measured every 10 seconds at most. It is absent while the storage "
     "does not respond.",
     "notification_oldest_due_delivery_age_seconds": "Whether deliveries keep up. It should stay "
-    "at a few seconds. Webhooks that are disabled do not count, nor those that had as many "
-    "requests in flight as they may have since then: no receiver moves it. Processes with a "
-    "dispatcher show it.",
+    "at a few seconds. What the process has claimed and not sent yet counts as well. Webhooks that "
+    "are disabled do not count, nor those that had as many requests in flight as they may have "
+    "since then: one receiver does not move it, but many slow ones do once all requests in flight "
+    "are taken. Processes with a dispatcher show it.",
     "notification_first_attempt_delay_seconds": "How long receivers wait for an event. Not in "
     "here are deliveries that waited for their own webhook, which had as many requests in flight "
     "as it may have or was changed meanwhile: no receiver moves it.",

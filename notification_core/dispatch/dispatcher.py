@@ -33,13 +33,9 @@ from notification_core.ports.storage import Storage
 from notification_core.replays.replay_runner import ReplayRunner
 from notification_core.signing.key_cache import SigningKeyCache
 
-_CLAIM_LIMIT = 500
-_TICK_SECONDS = 0.25
-_MAINTENANCE_SECONDS = 60.0
-_IDLE_QUEUE_SECONDS = 600.0
-_REPLAY_PAUSE = 0.1
-_SWEEP_PAUSE = 0.05
-_PAUSE_AFTER_ERROR = 0.5
+_CLAIM_LIMIT, _TICK_SECONDS = 500, 0.25
+_MAINTENANCE_SECONDS, _IDLE_QUEUE_SECONDS = 60.0, 600.0
+_REPLAY_PAUSE, _SWEEP_PAUSE, _PAUSE_AFTER_ERROR = 0.1, 0.05, 0.5
 
 
 @frozen
@@ -135,6 +131,12 @@ class Dispatcher(RunnerListener, ResultListener):
     def holds_back(self, webhook_id: UUID, age: timedelta) -> bool:
         """Tell whether a webhook has been at its own limit within this time."""
         return self._queue.holds_back(webhook_id, self._clock.monotonic() - age.total_seconds())
+
+    @property
+    def oldest_waiting(self) -> timedelta:
+        """How late what waits here is, of webhooks that do not hold it back."""
+        now, at = self._clock.monotonic(), self._clock.now()
+        return self._queue.oldest_waiting(now, at, self._rules.lease)
 
     def environments(self) -> Mapping[bool, int]:
         """Count the environments that were sent to lately: reached (True), and not."""
@@ -344,8 +346,7 @@ class Dispatcher(RunnerListener, ResultListener):
     async def _poll(self) -> float:
         """See to changes of webhooks, deliveries that nobody holds, and other workers."""
         self.on_webhooks_changed(await self._webhooks.webhooks_revision())
-        reaper = self._maintenance.reaper
-        unknown_commits, released = self.runner.unknown_commits, 0
+        reaper, unknown_commits, released = self._maintenance.reaper, self.runner.unknown_commits, 0
         if unknown_commits != self._settled_commits:
             async with self._claiming:
                 released = await reaper.release_orphaned(self.worker, self.runner.holds)

@@ -19,9 +19,11 @@ Pure: time is handed in, as seconds of one monotonic clock.
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from notification_core.dispatch.capacity import Bounds, Capacity
+from notification_core.dispatch.queue_metrics import count_environments, oldest_waiting
 from notification_core.dispatch.turns import Turns
 from notification_core.dispatch.webhook_queue import (
     InFlightRequest,
@@ -286,19 +288,15 @@ class FairQueue:
     def holds_back(self, webhook_id: UUID, since: float) -> bool:
         """Tell whether a webhook has been at its own limit at any time since then."""
         queue = self._queues.get(webhook_id)
-        return queue is not None and (queue.in_flight >= queue.limit or queue.limited_at >= since)
+        return queue is not None and queue.holds_back(since)
+
+    def oldest_waiting(self, now: float, at: datetime, lease: timedelta) -> timedelta:
+        """Return how late what waits here is, of webhooks that do not hold it back."""
+        return oldest_waiting(self._queues.values(), now, at, lease)
 
     def environments(self) -> Counter[bool]:
-        """Count the environments that were sent to lately, those apart that nothing reaches now.
-
-        An environment is reached (True) while the latest attempt of any of its webhooks succeeded.
-        """
-        reached: dict[UUID, bool] = {}
-        for queue in self._queues.values():
-            if queue.touched:
-                environment_id = queue.webhook.environment_id
-                reached[environment_id] = reached.get(environment_id, False) or not queue.failing
-        return Counter(reached.values())
+        """Count the environments that were sent to lately, those apart that nothing reaches now."""
+        return count_environments(self._queues.values())
 
     # What changes meanwhile.
 

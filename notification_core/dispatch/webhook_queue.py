@@ -62,6 +62,10 @@ class WebhookQueue:
         """How many deliveries wait, those that are only reserved left out."""
         return len(self.waiting) + len(self.prefetched)
 
+    def holds_back(self, since: float) -> bool:
+        """Tell whether the webhook has been at its own limit at any time since then."""
+        return self.in_flight >= self.limit or self.limited_at >= since
+
     def count(self, rows: int, size: int, unbegun: int = 0) -> None:
         """Count deliveries that come to wait, or go, and the bytes of their bodies."""
         self.queued += rows

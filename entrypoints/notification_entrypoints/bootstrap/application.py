@@ -355,6 +355,7 @@ async def _open_dispatcher(runtime: Runtime) -> AsyncIterator[Dispatcher | None]
         in_flight=lambda: dispatcher.in_flight,
         queued=lambda: dispatcher.waiting,
         limit=runtime.settings.webhooks.max_in_flight,
+        oldest_waiting=lambda: dispatcher.oldest_waiting,
     )
     metrics.observe_webhooks(dispatcher.environments, dispatcher.holds_back)
     await dispatcher.start()

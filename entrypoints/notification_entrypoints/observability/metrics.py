@@ -184,6 +184,7 @@ class Metrics(MaintenanceMetrics, Observer):
         )
         self._unclaimed, self._claimed = pending.labels("unclaimed"), pending.labels("claimed")
         self._holds_back: HoldsBack | None = None
+        self._oldest_waiting: Callable[[], timedelta] = timedelta
         self._oldest_due = registry.gauge(
             "oldest_due_delivery_age_seconds",
             "For how long the oldest delivery has been due that its webhook does not hold back.",
@@ -220,10 +221,12 @@ class Metrics(MaintenanceMetrics, Observer):
                 self._paused.set(size.paused)
                 self.set_unfinished(size)
                 if (holds_back := self._holds_back) is not None:
-                    ages = (
+                    ages = [
                         age for webhook, age in size.due.items() if not holds_back(webhook, age)
-                    )
-                    self._oldest_due.set(max(ages, default=timedelta()).total_seconds())
+                    ]
+                    # What this process has claimed and not sent yet is in nobody else's view.
+                    oldest = max([self._oldest_waiting(), *ages])
+                    self._oldest_due.set(oldest.total_seconds())
         await self.ask_health()
         return self.rendered()
 
@@ -248,9 +251,15 @@ class Metrics(MaintenanceMetrics, Observer):
         self._consumer_lag = lag
 
     def observe_dispatcher(
-        self, *, in_flight: Callable[[], int], queued: Callable[[], int], limit: int
+        self,
+        *,
+        in_flight: Callable[[], int],
+        queued: Callable[[], int],
+        limit: int,
+        oldest_waiting: Callable[[], timedelta] = timedelta,
     ) -> None:
         """Ask these, whenever the metrics are read, for what the dispatcher has in memory."""
+        self._oldest_waiting = oldest_waiting
         self._in_flight.set_function(in_flight)
         self._queued.set_function(queued)
         self._in_flight_limit.set(limit)

@@ -412,6 +412,18 @@ async def test_the_age_of_what_is_due_leaves_out_webhooks_that_are_at_their_own_
     )
     ops.metrics.observe_webhooks(dict, lambda webhook_id, _: webhook_id == hanging)
     assert (await samples(client))["notification_oldest_due_delivery_age_seconds", ()] == 2
+    ops.metrics.observe_dispatcher(
+        in_flight=int, queued=int, limit=1, oldest_waiting=lambda: timedelta(seconds=30)
+    )
+    counted = await samples(client)
+    assert counted["notification_oldest_due_delivery_age_seconds", ()] == 30, "it is claimed"
+
+    async def measure_nothing() -> BacklogSize:
+        return BacklogSize(0, 0, 0, {}, ())
+
+    ops.metrics.observe_storage(measure_nothing)
+    counted = await samples(client)
+    assert counted["notification_oldest_due_delivery_age_seconds", ()] == 30
 
 
 async def test_counts_environments_that_are_reached_and_that_are_not(

@@ -107,6 +107,23 @@ async def test_what_waits_for_its_own_receiver_is_not_told_of_as_waiting(app: Me
     assert not app.dispatcher.holds_back(good.webhook_id, timedelta(seconds=0.1))
 
 
+async def test_what_is_claimed_and_waits_for_room_counts_as_late_unless_its_webhook_holds_it_back(
+    app: MemoryApp,
+) -> None:
+    hanging = await app.add_webhook()
+    app.sender.respond(hanging.url, Hang.HANG)
+    await app.publish(200)
+    await app.until(lambda: app.sender.in_flight == BOUNDS.per_webhook)
+    await app.clock.advance(3)
+    assert app.dispatcher.oldest_waiting == timedelta(), "it is at its own limit"
+    for _ in range(8):
+        app.sender.respond((await app.add_webhook()).url, Hang.HANG)
+    await app.publish(BOUNDS.per_webhook)
+    await app.until(lambda: app.sender.in_flight == BOUNDS.in_flight // 2)
+    await app.clock.advance(5)
+    assert timedelta(seconds=5) <= app.dispatcher.oldest_waiting < timedelta(seconds=6)
+
+
 async def test_an_event_published_in_another_process_is_sent_within_a_poll(app: MemoryApp) -> None:
     await app.add_webhook()
     await app.elsewhere.publish()

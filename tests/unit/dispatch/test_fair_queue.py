@@ -3,6 +3,7 @@
 import gc
 import weakref
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from notification_core.concurrency.ids import milliseconds_of
 from notification_core.dispatch.capacity import Bounds
 from notification_core.dispatch.fair_queue import SLOW_AFTER, FairQueue
 from notification_core.dispatch.webhook_queue import InFlightRequest, QueuedDelivery, WebhookQueue
@@ -108,6 +110,28 @@ def test_a_webhook_holds_back_its_deliveries_from_when_it_was_at_its_bound() -> 
     assert not queue.holds_back(busy.webhook_id, 20.1)
     assert not queue.holds_back(idle.webhook_id, 0.0)
     assert not queue.holds_back(a_webhook().webhook_id, 0.0)
+
+
+def test_what_waits_is_as_late_as_its_first_attempt_or_as_its_claim() -> None:
+    queue, lease = FairQueue(Bounds(in_flight=2, per_webhook=1)), timedelta(seconds=30)
+    claimed = held(a_webhook())
+    stored_at = milliseconds_of(claimed.delivery.fence.delivery_id) / 1000
+    at = datetime.fromtimestamp(stored_at + 100, UTC)
+    assert queue.oldest_waiting(1000.0, at, lease) == timedelta()
+    retried = attrs.evolve(claimed.delivery, fence=attrs.evolve(claimed.delivery.fence, attempt=2))
+    retry = QueuedDelivery(retried, leased_until=1000.0 - 7.0 + lease.total_seconds())
+    queue.add(retry, a_webhook(webhook_id=retried.webhook_id), 0)
+    assert queue.oldest_waiting(1000.0, at, lease) == timedelta(seconds=7)
+    limited = a_webhook(rate_limit=1)
+    queue.add(held(limited), limited, 0)
+    assert queue.oldest_waiting(1000.0, at, lease) == timedelta(seconds=7), "it waits for its turn"
+    other = a_webhook()
+    queue.add(
+        attrs.evolve(claimed, delivery=attrs.evolve(claimed.delivery, webhook_id=other.webhook_id)),
+        other,
+        0,
+    )
+    assert queue.oldest_waiting(1000.0, at, lease) == timedelta(seconds=100)
 
 
 def test_an_environment_counts_once_and_as_reached_if_any_of_its_webhooks_is() -> None:
