@@ -108,15 +108,18 @@ class BucketSize(StrEnum):
     @property
     def length(self) -> timedelta:
         """How long it is."""
-        return {
-            BucketSize.MINUTE: MINUTE,
-            BucketSize.HOUR: HOUR,
-            BucketSize.DAY: timedelta(days=1),
-        }[self]
+        return _LENGTHS[self]
 
     def start_of(self, at: datetime) -> datetime:
         """Return when the bucket that an instant is in begins."""
         return at - (at - _EPOCH) % self.length
+
+
+_LENGTHS: Final = {
+    BucketSize.MINUTE: MINUTE,
+    BucketSize.HOUR: HOUR,
+    BucketSize.DAY: timedelta(days=1),
+}
 
 
 @frozen

@@ -1,6 +1,7 @@
 """Reading statistics: what was counted of webhooks, and when."""
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
@@ -8,6 +9,7 @@ from uuid import UUID
 
 from attrs import frozen
 
+from notification_core.model.delivery import AttemptOutcome
 from notification_core.model.statistics import Counts, Period
 
 MAX_ROWS = 100_000
@@ -22,6 +24,14 @@ class WebhookAttempts:
     environment_id: UUID
     failed: int
     succeeded: int
+
+
+@frozen
+class WebhookSummary:
+    """What was counted of a webhook within a period, and how its attempts ended by bucket."""
+
+    total: Counts
+    attempts: Mapping[datetime, Counter[AttemptOutcome]]
 
 
 class StatisticsStore(Protocol):
@@ -43,13 +53,14 @@ class StatisticsStore(Protocol):
         """
 
     @abstractmethod
-    async def read_each(
+    async def summarize(
         self, environment_id: UUID, webhook_ids: Collection[UUID], period: Period
-    ) -> Mapping[UUID, Mapping[datetime, Counts]]:
-        """Return for each of some webhooks what :meth:`read` returns; left out if that is empty.
+    ) -> Mapping[UUID, WebhookSummary]:
+        """Return what was counted of some webhooks; left out are those of which nothing was.
 
-        It is one question, however many webhooks it is about. Those of another environment are left
-        out. Raises :class:`InvalidPeriod` for more than :data:`MAX_ROWS` rows.
+        It is one question, however many webhooks it is about, and their histograms are read once
+        instead of bucket by bucket. Webhooks of another environment are left out. Raises
+        :class:`InvalidPeriod` for more than :data:`MAX_ROWS` rows.
         """
 
     @abstractmethod

@@ -203,7 +203,7 @@ QUESTIONS: Mapping[tuple[str, str], Question] = {
     ("StatisticsStore", "read"): lambda harness, mine: harness.storage.statistics.read(
         harness.other_environment_id, mine.webhook.webhook_id, _the_last_day(harness)
     ),
-    ("StatisticsStore", "read_each"): lambda harness, mine: harness.storage.statistics.read_each(
+    ("StatisticsStore", "summarize"): lambda harness, mine: harness.storage.statistics.summarize(
         harness.other_environment_id, [mine.webhook.webhook_id], _the_last_day(harness)
     ),
 }

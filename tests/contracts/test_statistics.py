@@ -272,7 +272,7 @@ async def test_merging_leaves_what_is_erased_to_the_erasure(harness: Harness) ->
 
 
 async def test_many_webhooks_are_one_question(harness: Harness) -> None:
-    """Each has what reading it alone returns."""
+    """Of each it says what reading it alone does."""
     first, second, silent = [await harness.webhook() for _ in range(3)]
     foreign = await harness.webhook(harness.other_environment_id)
     for webhook in (first, second, first, foreign):
@@ -283,11 +283,13 @@ async def test_many_webhooks_are_one_question(harness: Harness) -> None:
     asked = [webhook.webhook_id for webhook in (first, second, silent, foreign)]
     for span in BucketSize:
         period = _period(harness, span)
-        assert await store.read_each(harness.environment_id, asked, period) == {
-            webhook.webhook_id: await store.read(harness.environment_id, webhook.webhook_id, period)
-            for webhook in (first, second)
-        }
-    assert await store.read_each(harness.environment_id, [], _period(harness)) == {}
+        summaries = await store.summarize(harness.environment_id, asked, period)
+        assert set(summaries) == {first.webhook_id, second.webhook_id}
+        for webhook_id, summary in summaries.items():
+            read = await store.read(harness.environment_id, webhook_id, period)
+            assert summary.total == sum_of(read.values())
+            assert summary.attempts == {start: counts.attempts for start, counts in read.items()}
+    assert await store.summarize(harness.environment_id, [], _period(harness)) == {}
 
 
 async def _merge_all(harness: Harness, before: datetime) -> int:

@@ -9,7 +9,7 @@ from uuid import UUID
 from notification_adapters.memory.state import MemoryState, StatisticsKey
 from notification_core.model.delivery import AttemptOutcome
 from notification_core.model.statistics import BucketSize, Counts, Period
-from notification_core.ports.statistics import StatisticsStore, WebhookAttempts
+from notification_core.ports.statistics import StatisticsStore, WebhookAttempts, WebhookSummary
 
 
 class MemoryStatisticsStore(StatisticsStore):
@@ -28,14 +28,17 @@ class MemoryStatisticsStore(StatisticsStore):
             buckets[start].merge(counts)
         return buckets
 
-    async def read_each(
+    async def summarize(
         self, environment_id: UUID, webhook_ids: Collection[UUID], period: Period
-    ) -> Mapping[UUID, Mapping[datetime, Counts]]:
-        """Return for each of some webhooks what was counted of it, by bucket."""
-        by_webhook: dict[UUID, defaultdict[datetime, Counts]] = {}
+    ) -> Mapping[UUID, WebhookSummary]:
+        """Return what was counted of some webhooks, and how their attempts ended by bucket."""
+        summaries: dict[UUID, WebhookSummary] = {}
         for webhook_id, start, counts in self._counted(environment_id, webhook_ids, period):
-            by_webhook.setdefault(webhook_id, defaultdict(Counts))[start].merge(counts)
-        return by_webhook
+            nothing = WebhookSummary(Counts(), defaultdict(Counter))
+            summary = summaries.setdefault(webhook_id, nothing)
+            summary.total.merge(counts)
+            summary.attempts[start].update(counts.attempts)
+        return summaries
 
     def _counted(
         self, environment_id: UUID, webhook_ids: Collection[UUID] | None, period: Period

@@ -23,6 +23,7 @@ from notification_core.model.statistics import (
     sum_of,
 )
 from notification_core.model.statistics_encoding import (
+    DELIVERY_TIMES,
     DURATIONS,
     compact,
     decode_into,
@@ -102,6 +103,33 @@ def test_what_is_appended_adds_up(all_counts: list[Counts]) -> None:
     assert len(compact(appended)) <= len(appended)
 
 
+SHORT_RECORD = st.tuples(
+    st.sampled_from([DURATIONS, DELIVERY_TIMES, 0x21]), st.integers(0, 255), st.integers(1, 127)
+)
+
+
+@given(st.lists(st.tuples(SHORT_RECORD, st.booleans(), st.integers(1, 3))))
+def test_records_of_single_attempts_add_up_in_rows_of_any_length(
+    records: list[tuple[tuple[int, int, int], bool, int]],
+) -> None:
+    """These are counted all at once, beside rows that hold longer ones and a later version's."""
+    rows, durations, foreign = [b""], Counter[int](), 0
+    for (tag, number, count), begins_a_row, times in records:
+        if begins_a_row:
+            rows.append(b"")
+        rows[-1] += record(tag, Counter({number: count})) * times
+        durations[number] += count * times * (tag == DURATIONS)
+        foreign += times * (tag == 0x21)
+    long = record(DURATIONS, Counter({1: 1, 2: 300}))
+    for encoded in (rows, [*rows, long], [b"".join(rows) + long]):
+        read = Counts()
+        decode_into(read, *encoded)
+        assert read.durations == durations + Counter({1: 1, 2: 300} if encoded is not rows else {})
+        assert compact(*encoded).count(b"\x21\x02") >= foreign
+    decode_into(merged := Counts(), compact(*rows))
+    assert merged.durations == +durations
+
+
 def test_what_a_later_version_writes_is_skipped_and_kept() -> None:
     """Processes of two versions work side by side."""
     later, ours = b"\x21\x81\x00" + b"x" + b"\x14\x00", record(DURATIONS, Counter({7: 300}))
@@ -109,7 +137,7 @@ def test_what_a_later_version_writes_is_skipped_and_kept() -> None:
     decode_into(read, later + ours)
     assert read.durations == {7: 300}
     assert compact(ours + later + ours) == record(DURATIONS, Counter({7: 600})) + (
-        b"\x21\x81\x00x\x14\x00"
+        b"\x21\x01x\x14\x00"
     )
 
 

@@ -16,7 +16,12 @@ from notification_core.errors import Detail, InvalidPeriod
 from notification_core.model.delivery import AttemptOutcome, DeliveryState
 from notification_core.model.statistics import BucketSize, Counts, Period
 from notification_core.model.statistics_encoding import decode_into
-from notification_core.ports.statistics import MAX_ROWS, StatisticsStore, WebhookAttempts
+from notification_core.ports.statistics import (
+    MAX_ROWS,
+    StatisticsStore,
+    WebhookAttempts,
+    WebhookSummary,
+)
 
 _WEBHOOKS_AT_ONCE: Final = 50
 
@@ -26,14 +31,19 @@ _COUNTED: Final = (
     *("deliveries_succeeded", "deliveries_failed", "deliveries_skipped", "deliveries_cancelled"),
     "figures",
 )
+_OUTCOMES: Final = (
+    AttemptOutcome.SUCCEEDED,
+    AttemptOutcome.FAILED,
+    AttemptOutcome.INTERRUPTED,
+)
+"""How the attempts ended that are counted, in the order of their columns."""
+
 _ENDS: Final = (
     *(DeliveryState.SUCCEEDED, DeliveryState.FAILED),
     *(DeliveryState.SKIPPED, DeliveryState.CANCELLED),
 )
 """The states whose deliveries are counted, in the order of their columns."""
 _NOT_MERGED: Final = _s.minutes == 1
-
-_Buckets = Mapping[datetime, Counts]
 
 
 class SqlStatisticsStore(StatisticsStore):
@@ -46,24 +56,22 @@ class SqlStatisticsStore(StatisticsStore):
         self, environment_id: UUID, webhook_id: UUID | None, period: Period
     ) -> Mapping[datetime, Counts]:
         """Return what was counted of a webhook, or of an environment, by bucket."""
-        if webhook_id is not None:
-            return (await self.read_each(environment_id, [webhook_id], period)).get(webhook_id, {})
         buckets: defaultdict[datetime, Counts] = defaultdict(Counts)
         left = MAX_ROWS
         # Not one transaction: what is counted meanwhile may be seen or not.
-        for webhook_ids in await self._webhooks(environment_id):
+        for webhook_ids in await self._webhooks(environment_id, webhook_id):
             rows = await self._rows(environment_id, webhook_ids, period, left)
             left -= len(rows)
             # Of many rows it takes long, and this process has deliveries to make.
             await asyncio.to_thread(_add_by_bucket, buckets, rows, period)
         return buckets
 
-    async def read_each(
+    async def summarize(
         self, environment_id: UUID, webhook_ids: Collection[UUID], period: Period
-    ) -> Mapping[UUID, Mapping[datetime, Counts]]:
-        """Return for each of some webhooks what was counted of it, by bucket."""
+    ) -> Mapping[UUID, WebhookSummary]:
+        """Return what was counted of some webhooks, and how their attempts ended by bucket."""
         rows = await self._rows(environment_id, webhook_ids, period, MAX_ROWS)
-        return await asyncio.to_thread(_by_webhook, rows, period)
+        return await asyncio.to_thread(_summaries, rows, period)
 
     async def _rows(
         self, environment_id: UUID, webhook_ids: Collection[UUID], period: Period, most: int
@@ -121,8 +129,12 @@ class SqlStatisticsStore(StatisticsStore):
         async with self._database.query() as connection:
             return [WebhookAttempts(*row) for row in await connection.execute(query)]
 
-    async def _webhooks(self, environment_id: UUID) -> Sequence[Sequence[UUID]]:
-        """Return the ids of all webhooks of an environment, tombstones too, in batches."""
+    async def _webhooks(
+        self, environment_id: UUID, webhook_id: UUID | None
+    ) -> Sequence[Sequence[UUID]]:
+        """Return the ids of a webhook, or of all of an environment, tombstones too, in batches."""
+        if webhook_id is not None:
+            return [[webhook_id]]
         query = sa.select(_w.webhook_id).where(_w.environment_id == environment_id)
         async with self._database.query() as connection:
             ids = (await connection.execute(query.order_by(_w.webhook_id))).scalars().all()
@@ -146,16 +158,25 @@ def _found(
     )
 
 
-def _by_webhook(rows: Iterable[Any], period: Period) -> Mapping[UUID, _Buckets]:
+def _summaries(rows: Iterable[Any], period: Period) -> Mapping[UUID, WebhookSummary]:
     of_webhooks: defaultdict[UUID, list[Any]] = defaultdict(list)
     for row in rows:
         of_webhooks[row[0]].append(row)
-    found: dict[UUID, _Buckets] = {}
-    for webhook_id, of_webhook in of_webhooks.items():
-        buckets: defaultdict[datetime, Counts] = defaultdict(Counts)
-        _add_by_bucket(buckets, of_webhook, period)
-        found[webhook_id] = buckets
-    return found
+    return {
+        webhook_id: _summary(of_webhook, period) for webhook_id, of_webhook in of_webhooks.items()
+    }
+
+
+def _summary(rows: Sequence[Any], period: Period) -> WebhookSummary:
+    total = Counts()
+    _add(total, (row[2:] for row in rows))
+    start_of = cache(period.span.start_of)
+    attempts: defaultdict[datetime, Counter[AttemptOutcome]] = defaultdict(Counter)
+    for _, start, *counted in rows:
+        of_bucket = attempts[start_of(start)]
+        for outcome, count in zip(_OUTCOMES, counted, strict=False):
+            of_bucket[outcome] += count
+    return WebhookSummary(total, attempts)
 
 
 def _add_by_bucket(
@@ -172,13 +193,8 @@ def _add_by_bucket(
 def _add(counts: Counts, rows: Iterable[Sequence[Any]]) -> None:
     """Add to counts what is in rows, of which only what was counted is given."""
     *columns, figures = zip(*rows, strict=True)
-    (succeeded, failed, interrupted, *ended) = map(sum, columns)
-    counts.attempts += Counter(
-        {
-            AttemptOutcome.SUCCEEDED: succeeded,
-            AttemptOutcome.FAILED: failed,
-            AttemptOutcome.INTERRUPTED: interrupted,
-        }
-    )
+    sums = [*map(sum, columns)]
+    made, ended = sums[: len(_OUTCOMES)], sums[len(_OUTCOMES) :]
+    counts.attempts += Counter(dict(zip(_OUTCOMES, made, strict=True)))
     counts.deliveries += Counter(dict(zip(_ENDS, ended, strict=True)))
     decode_into(counts, *figures)

@@ -102,7 +102,7 @@ def _add_up(
     added = []
     for key, of_webhook in sorted(by_webhook.items()):
         *columns, figures = zip(*of_webhook, strict=True)
-        sums, merged = map(sum, columns), compact(b"".join(figures))
+        sums, merged = map(sum, columns), compact(*figures)
         added.append(StatisticsRow._make((*key, start, writer, minutes, *sums, merged)))
     return added
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -18,8 +18,8 @@ from notification_core.model.statistics import (
     Percentiles,
     Period,
     choose_period,
-    sum_of,
 )
+from notification_core.ports.statistics import WebhookSummary
 from notification_entrypoints.console.charts import Bar, stacked_bars
 from notification_entrypoints.console.figures import label_of
 from notification_entrypoints.console.keys import APPLICATION
@@ -90,33 +90,34 @@ async def _lines(
     period = choose_period(BucketSize.HOUR, None, None, page.now)
     store = page.request.app[APPLICATION].storage.statistics
     webhook_ids = [UUID(webhook["webhook_id"]) for webhook, _ in chosen]
-    counted = await store.read_each(page.environment, webhook_ids, period)
+    counted = await store.summarize(page.environment, webhook_ids, period)
+    nothing = WebhookSummary(Counts(), {})
     return await asyncio.to_thread(
         lambda: [
-            _line(webhook, state, counted.get(webhook_id, {}), period)
+            _line(webhook, state, counted.get(webhook_id, nothing), period)
             for webhook_id, (webhook, state) in zip(webhook_ids, chosen, strict=True)
         ]
     )
 
 
 def _line(
-    webhook: Fields, state: WebhookState, counted: Mapping[datetime, Counts], period: Period
+    webhook: Fields, state: WebhookState, counted: WebhookSummary, period: Period
 ) -> WebhookLine:
-    nothing, total = Counts(), sum_of(counted.values())
+    none: Mapping[AttemptOutcome, int] = {}
     bars = [
-        Bar(label_of(start, period.span), _ended(counted.get(start, nothing)))
+        Bar(label_of(start, period.span), _by_outcome(counted.attempts.get(start, none)))
         for start in period.starts
     ]
-    percentiles = Percentiles.of(total.durations)
+    percentiles = Percentiles.of(counted.total.durations)
     return WebhookLine(
         webhook,
         state,
         stacked_bars(f"Attempts of {webhook['name']} by hour", bars, "spark"),
-        _ended(total),
+        _by_outcome(counted.total.attempts),
         None if percentiles is None else percentiles.p95 / _MILLISECOND,
     )
 
 
-def _ended(counts: Counts) -> Mapping[str, int]:
+def _by_outcome(attempts: Mapping[AttemptOutcome, int]) -> Mapping[str, int]:
     """Return how many attempts ended in each way, those in which none did too."""
-    return {outcome: counts.attempts[outcome] for outcome in AttemptOutcome}
+    return {outcome: attempts.get(outcome, 0) for outcome in AttemptOutcome}
