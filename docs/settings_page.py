@@ -78,7 +78,7 @@ COMMANDS: Mapping[str, str] = {
     "the log": "all",
     "the storage": "all that open the database",
     "the console": "`up`, `api`",
-    "the command": "`dead-letters`",
+    "replaying dead letters": "`up`, `api`, `dead-letters`",
 }
 PLACES: Mapping[str, str] = {
     "api": "the API",
@@ -91,6 +91,7 @@ PLACES: Mapping[str, str] = {
     "bootstrap.application._webhook_tester": "sending",
     "bootstrap.application.data_validation": "taking events in",
     "bootstrap.authentication": "the API",
+    "bootstrap.dead_letters": "replaying dead letters",
     "bootstrap.http_sender": "sending",
     "bootstrap.kafka": "taking events from Kafka",
     "bootstrap.operational_events": "sending",
@@ -98,7 +99,6 @@ PLACES: Mapping[str, str] = {
     "bootstrap.storage": "the storage",
     "bootstrap.tracer": "tracing",
     "commands.consumer": "taking events from Kafka",
-    "commands.maintenance": "the command",
     "commands.up": "the storage",
     "config.databases": "the storage",
     "config.policies.delivery_rules": "sending",

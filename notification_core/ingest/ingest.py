@@ -4,11 +4,17 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from uuid import UUID
 
 from attrs import frozen
 
 from notification_core.concurrency.transactions import GroupCommit, retry_lost_transaction
-from notification_core.errors import StorageUnavailable, TooManyDeliveries
+from notification_core.errors import (
+    EnvironmentBeingErased,
+    StorageUnavailable,
+    TooManyDeliveries,
+)
 from notification_core.ingest.ingest_spans import ingest_spans
 from notification_core.ingest.plan import DirectDispatch, IngestPlanner, PlannedBatch
 from notification_core.ingest.webhook_cache import WebhookCache
@@ -22,6 +28,9 @@ from notification_core.ports.observer import EventFollower, Observer
 from notification_core.ports.tracer import Tracer
 
 _MOST_BYTES_TOGETHER = 8 * 1024 * 1024
+
+_Beside = Callable[[IngestTransaction, Sequence["Published"]], Awaitable[None]]
+"""Writes what goes with a request in its transaction; what it raises rolls all of that back."""
 
 
 @frozen
@@ -113,7 +122,7 @@ class Ingest:
         if make_records is None:
             size = sum([len(event.data) for event in events])
             return self._group.submit(events, size)
-        return self._store_alone(events, (), make_records)
+        return self._store_alone(events, beside=partial(_add_records, make_records))
 
     async def take_in(
         self, events: Sequence[Event], dead_letters: Sequence[DeadLetter]
@@ -122,7 +131,26 @@ class Ingest:
         if self._observer.follower:
             self._follow_received(events, self._observer.follower)
         with self._traced(events) as traced:
-            return await self._store_alone(traced, dead_letters, None)
+            return await self._store_alone(traced, dead_letters)
+
+    async def replay(
+        self,
+        letter_id: UUID,
+        event: Event,
+        make_records: RecordsOf[Sequence[Published]] | None = None,
+    ) -> Published:
+        """Publish what a dead letter was read as, and delete the letter in the same transaction.
+
+        Raises :class:`DeadLetterNotFound` if another call did so meanwhile,
+        :class:`EnvironmentBeingErased`, and as :meth:`publish` does: then nothing was stored, and
+        the letter stays.
+        """
+        if self._observer.follower:
+            self._follow_received([event], self._observer.follower)
+        with self._traced([event]) as traced:
+            beside = partial(_replace_letter, letter_id, event, make_records)
+            (published,) = await self._store_alone(traced, beside=beside)
+        return published
 
     async def join(self, transaction: IngestTransaction, events: Sequence[Event]) -> JoinedPublish:
         """Store a batch of events within a transaction that its owner commits when it likes.
@@ -157,13 +185,13 @@ class Ingest:
     async def _store_alone(
         self,
         events: Sequence[Event],
-        dead_letters: Sequence[DeadLetter],
-        make_records: RecordsOf[Sequence[Published]] | None,
+        dead_letters: Sequence[DeadLetter] = (),
+        beside: _Beside | None = None,
     ) -> Sequence[Published]:
         """Store a request in a transaction of its own, to the end even if cancelled meanwhile."""
 
         async def store() -> Sequence[Published]:
-            (response,) = await self._store([events], dead_letters, make_records)
+            (response,) = await self._store([events], dead_letters, beside)
             if isinstance(response, Exception):
                 raise response
             return response
@@ -178,24 +206,24 @@ class Ingest:
         self,
         requests: Sequence[Sequence[Event]],
         dead_letters: Sequence[DeadLetter] = (),
-        make_records: RecordsOf[Sequence[Published]] | None = None,
+        beside: _Beside | None = None,
     ) -> Sequence[Sequence[Published] | Exception]:
         """Store requests in one transaction; answer as many of the first as it has room for.
 
-        What goes with a request, dead letters and records, makes it the only one.
+        What goes with a request, dead letters and what is ``beside`` it, makes it the only one.
         """
         batch = PlannedBatch(self._direct_dispatch)
         responses = None
         try:
-            if not dead_letters and make_records is None:
+            if not dead_letters and beside is None:
                 responses = await self._store_by_cache(batch, requests)
             if responses is None:
                 async with self._deliveries.ingesting() as transaction:
                     cache = self._webhooks
                     responses = await self._store_within(transaction, batch, requests, cache)
-                    if dead_letters or make_records:
+                    if dead_letters or beside:
                         (response,) = responses
-                        await _add(transaction, response, dead_letters, make_records)
+                        await _add(transaction, response, dead_letters, beside)
         except BaseException:
             batch.give_up()
             raise
@@ -273,15 +301,40 @@ async def _add(
     transaction: IngestTransaction,
     response: Sequence[Published] | Exception,
     dead_letters: Sequence[DeadLetter],
-    make_records: RecordsOf[Sequence[Published]] | None,
+    beside: _Beside | None,
 ) -> None:
     """Store what goes with a request; raise what it is refused for."""
     if isinstance(response, Exception):
         raise response
     if dead_letters:
         await transaction.add_dead_letters(dead_letters)
+    if beside:
+        await beside(transaction, response)
+
+
+async def _add_records(
+    make_records: RecordsOf[Sequence[Published]],
+    transaction: IngestTransaction,
+    published: Sequence[Published],
+) -> None:
+    await transaction.add_records(make_records(published))
+
+
+async def _replace_letter(
+    letter_id: UUID,
+    event: Event,
+    make_records: RecordsOf[Sequence[Published]] | None,
+    transaction: IngestTransaction,
+    published: Sequence[Published],
+) -> None:
+    """Delete a dead letter whose event was stored, with the records of who asked for that."""
+    if any(each.dropped for each in published):
+        raise EnvironmentBeingErased(event.environment_id)
+    # The records first: a request that was answered meanwhile is told so, and not that the letter
+    # is gone.
     if make_records:
-        await transaction.add_records(make_records(response))
+        await _add_records(make_records, transaction, published)
+    await transaction.remove_dead_letter(letter_id)
 
 
 def _responses(

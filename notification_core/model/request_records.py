@@ -23,7 +23,7 @@ class AuditEntry:
 
     ``actor`` is the caller's name, ``address`` where the request came from, ``action`` the
     operation, ``subject`` the id of what was changed. ``environment_id`` is None for what is the
-    installation's: its API keys.
+    installation's: its API keys, its dead letters.
     """
 
     entry_id: UUID
@@ -40,12 +40,13 @@ class AuditEntry:
 class StoredResponse:
     """What a request was answered.
 
-    ``request`` names it: a digest of its caller, its route and the key that the caller gave it.
+    ``environment_id`` is None for one that is about none. ``request`` names it: a digest of its
+    caller, its route and the key that the caller gave it.
     ``fingerprint`` is a digest of what it asked for. ``answer`` is for whoever wrote it to read; it
     is empty as long as the effect has begun and has not ended, or if it never did.
     """
 
-    environment_id: UUID
+    environment_id: UUID | None
     request: str
     fingerprint: str
     response: bytes = field(repr=False)

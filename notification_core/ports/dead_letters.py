@@ -20,21 +20,34 @@ class StoredDeadLetter:
     dead_letter: DeadLetter
 
 
+@frozen
+class DeadLetterSummary:
+    """A dead letter without its bytes, of which only the number is told; None where there are none.
+
+    A message may have a value of a megabyte and more: a page of these is small all the same.
+    """
+
+    letter_id: UUID
+    stored_at: datetime
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    key_size: int | None
+    value_size: int | None
+
+
 class DeadLetters(Protocol):
-    """Reads dead letters, which are written with the events that came beside them.
+    """Reads dead letters: an :class:`IngestTransaction` writes and deletes them.
 
     They belong to no environment: nobody could read whose they are. All methods raise
     :class:`StorageUnavailable`.
     """
 
     @abstractmethod
-    async def page(self, limit: int, before: UUID | None = None) -> Sequence[StoredDeadLetter]:
+    async def page(self, limit: int, before: UUID | None = None) -> Sequence[DeadLetterSummary]:
         """Return dead letters by falling ``letter_id``, those below ``before`` only."""
 
     @abstractmethod
     async def get(self, letter_id: UUID) -> StoredDeadLetter:
         """Return one dead letter; raise :class:`DeadLetterNotFound`."""
-
-    @abstractmethod
-    async def remove(self, letter_id: UUID) -> None:
-        """Delete a dead letter that was ingested after all; one that is gone is not an error."""

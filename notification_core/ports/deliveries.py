@@ -207,6 +207,14 @@ class IngestTransaction(Protocol):
         Like a known event, that one is as durable as a new one once this is committed.
         """
 
+    @abstractmethod
+    async def remove_dead_letter(self, letter_id: UUID) -> None:
+        """Delete a dead letter whose event this transaction stores.
+
+        Of two transactions that delete the same one only one succeeds: the other one waits for its
+        end. Raises :class:`DeadLetterNotFound`: this one is to be rolled back then.
+        """
+
 
 class DeliveryStore(Protocol):
     """Keeps events and deliveries. Every method is one transaction, but where it says otherwise.

@@ -14,13 +14,13 @@ class IdempotencyStore(Protocol):
     A method with an effect that a request may ask for twice takes ``records``, and writes what is
     in it in the effect's own transaction. If there was a response within
     :data:`KEPT_FOR`, it raises :class:`ResponseAlreadyStored`, and nothing of the effect is there.
-    Responses are encrypted at rest. Statements are scoped to the environment;
-    :meth:`delete_before` cannot be.
+    Responses are encrypted at rest. Statements are scoped to the environment, None for requests
+    that are about none; :meth:`delete_before` cannot be.
     """
 
     @abstractmethod
     async def find(
-        self, environment_id: UUID, request: str, since: datetime
+        self, environment_id: UUID | None, request: str, since: datetime
     ) -> StoredResponse | None:
         """Return what a request was answered after ``since``, if it was.
 

@@ -74,6 +74,15 @@ async def test_a_response_comes_back_as_it_was_given(harness: Harness, effect: E
     )
 
 
+async def test_a_response_about_no_environment_is_found_there_alone(harness: Harness) -> None:
+    stored = _stored(harness, environment_id=None)
+    await publish_an_event(harness, harness.storage, stored)
+    assert await _found(harness, stored) == stored
+    assert await _found(harness, _stored(harness)) is None
+    with pytest.raises(ResponseAlreadyStored):
+        await publish_an_event(harness, harness.rival, stored)
+
+
 async def test_a_request_that_was_answered_has_no_effect_again(harness: Harness) -> None:
     stored = _stored(harness)
     await create_a_webhook(harness, harness.storage, stored)

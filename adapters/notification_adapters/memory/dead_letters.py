@@ -6,7 +6,7 @@ from uuid import UUID
 
 from notification_adapters.memory.state import MemoryState
 from notification_core.errors import DeadLetterNotFound
-from notification_core.ports.dead_letters import DeadLetters, StoredDeadLetter
+from notification_core.ports.dead_letters import DeadLetters, DeadLetterSummary, StoredDeadLetter
 
 
 class MemoryDeadLetters(DeadLetters):
@@ -15,11 +15,11 @@ class MemoryDeadLetters(DeadLetters):
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
-    async def page(self, limit: int, before: UUID | None = None) -> Sequence[StoredDeadLetter]:
+    async def page(self, limit: int, before: UUID | None = None) -> Sequence[DeadLetterSummary]:
         """Return dead letters by falling ``letter_id``, those below ``before`` only."""
         newest_first = sorted(self._state.dead_letters, reverse=True)
         older = (letter_id for letter_id in newest_first if before is None or letter_id < before)
-        return [self._state.dead_letters[letter_id] for letter_id in islice(older, limit)]
+        return [_summary(self._state.dead_letters[letter_id]) for letter_id in islice(older, limit)]
 
     async def get(self, letter_id: UUID) -> StoredDeadLetter:
         """Return one dead letter."""
@@ -27,7 +27,16 @@ class MemoryDeadLetters(DeadLetters):
             raise DeadLetterNotFound(letter_id)
         return self._state.dead_letters[letter_id]
 
-    async def remove(self, letter_id: UUID) -> None:
-        """Delete a dead letter."""
-        async with self._state.writing:
-            self._state.dead_letters.pop(letter_id, None)
+
+def _summary(stored: StoredDeadLetter) -> DeadLetterSummary:
+    message = stored.dead_letter.message
+    return DeadLetterSummary(
+        letter_id=stored.letter_id,
+        stored_at=stored.stored_at,
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        reason=stored.dead_letter.reason,
+        key_size=None if message.key is None else len(message.key),
+        value_size=None if message.value is None else len(message.value),
+    )

@@ -16,7 +16,7 @@ class MemoryIdempotencyStore(IdempotencyStore):
         self._state = state
 
     async def find(
-        self, environment_id: UUID, request: str, since: datetime
+        self, environment_id: UUID | None, request: str, since: datetime
     ) -> StoredResponse | None:
         """Return what a request was answered after ``since``, if it was."""
         response = self._state.responses.get((environment_id, request))

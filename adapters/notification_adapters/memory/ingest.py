@@ -9,6 +9,7 @@ from attrs import evolve
 from notification_adapters.memory.state import MemoryState, StoredDelivery, StoredEvent
 from notification_adapters.memory.webhooks import webhooks_of
 from notification_core.concurrency.ids import IdGenerator
+from notification_core.errors import DeadLetterNotFound
 from notification_core.model.delivery import DeliveryState, NewDelivery
 from notification_core.model.event import (
     Arrival,
@@ -36,6 +37,7 @@ class MemoryIngest(IngestTransaction):
         self._deliveries: list[StoredDelivery] = []
         self._records: list[RequestRecords] = []
         self._dead_letters: list[StoredDeadLetter] = []
+        self._removed_letters: list[UUID] = []
         self._taken: list[str] = []
 
     async def subscriptions(self, environment_ids: Collection[UUID]) -> Sequence[Webhook]:
@@ -111,6 +113,12 @@ class MemoryIngest(IngestTransaction):
             if identity_of(letter.message) not in identities
         ]
 
+    async def remove_dead_letter(self, letter_id: UUID) -> None:
+        """Delete a dead letter whose event this stores."""
+        if letter_id not in self._state.dead_letters:
+            raise DeadLetterNotFound(letter_id)
+        self._removed_letters.append(letter_id)
+
     def commit(self) -> None:
         """Store all of it."""
         self._state.events.update(self._events)
@@ -126,3 +134,5 @@ class MemoryIngest(IngestTransaction):
         for letter in self._dead_letters:
             self._state.dead_letters[letter.letter_id] = letter
             self._state.forward(letter.dead_letter)
+        for letter_id in self._removed_letters:
+            del self._state.dead_letters[letter_id]

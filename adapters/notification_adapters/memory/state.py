@@ -175,7 +175,7 @@ class MemoryState:
     keys: dict[tuple[UUID, str], SigningKey] = field(factory=dict)
     replays: dict[UUID, StoredReplay] = field(factory=dict)
     erasures: dict[UUID, Erasure] = field(factory=dict)
-    responses: dict[tuple[UUID, str], StoredResponse] = field(factory=dict)
+    responses: dict[tuple[UUID | None, str], StoredResponse] = field(factory=dict)
     api_keys: dict[UUID, ApiKey] = field(factory=dict)
     portal_sessions: dict[UUID, PortalSession] = field(factory=dict)
     console_sessions: dict[UUID, ConsoleSession] = field(factory=dict)

@@ -27,6 +27,7 @@ from notification_core.environments.directory import Environments
 from notification_core.environments.erasures import ErasureService
 from notification_core.errors import WorkerLockTaken
 from notification_core.ingest.data_validation import DataValidation
+from notification_core.ingest.dead_letters import DeadLetterReplay
 from notification_core.ingest.event_filters import EventFilters
 from notification_core.ingest.full_queues import FullQueueMonitor
 from notification_core.ingest.ingest import Ingest
@@ -48,6 +49,7 @@ from notification_core.webhooks.signing_secrets import SigningSecretService
 from notification_core.webhooks.webhook_tester import WebhookTester
 from notification_core.webhooks.webhooks import WebhookService
 from notification_entrypoints.bootstrap.authentication import open_credentials
+from notification_entrypoints.bootstrap.dead_letters import dead_letter_replay
 from notification_entrypoints.bootstrap.http_sender import choose_sender
 from notification_entrypoints.bootstrap.maintenance import make_maintenance
 from notification_entrypoints.bootstrap.operational_events import publish_operational_events
@@ -100,6 +102,7 @@ class Application:
     credentials: Sequence[CredentialScheme] | None
     ingests: Mapping[Source, Ingest]
     validation: DataValidation
+    dead_letters: DeadLetterReplay
     dispatcher: Dispatcher | None
     deadline: ShutdownDeadline
 
@@ -173,10 +176,12 @@ async def open_application(
         stored_keys = StoredKeys(storage.api_keys, clock)
         opening_credentials = open_credentials(settings, stored_keys, clock)
         credentials = await stack.enter_async_context(opening_credentials)
+        tracer = runtime.attempts.tracer
+        validation = data_validation(settings, storage.history, metrics)
         yield Application(
             settings=settings,
             metrics=metrics,
-            tracer=runtime.attempts.tracer,
+            tracer=tracer,
             clock=clock,
             ids=ids,
             storage=storage,
@@ -199,7 +204,10 @@ async def open_application(
             console_sessions=console_sessions(settings, storage, clock, ids, credentials),
             credentials=credentials,
             ingests=ingests,
-            validation=data_validation(settings, storage.history, metrics),
+            validation=validation,
+            dead_letters=dead_letter_replay(
+                *(settings, storage, ingests[Source.KAFKA], validation, clock), traced=tracer.is_on
+            ),
             dispatcher=dispatcher,
             deadline=runtime.deadline,
         )

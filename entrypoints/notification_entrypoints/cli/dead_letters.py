@@ -1,21 +1,22 @@
 """``dead-letters``: messages that were not events, read from the database itself.
 
-The API has no route for them: they belong to no environment, since nobody could read whose they
-are, so that no caller's key could open them.
+The API and the console have them too, for administrators of all environments. These commands need
+no server, and no key.
 """
 
 import os
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
 import click
 
-from notification_core.errors import InvalidInput
+from notification_core.errors import DeadLetterNotFound, EnvironmentBeingErased, InvalidInput
 from notification_core.ingest.dead_letters import DeadLetterReplay
 from notification_core.model.event import timestamp_of
-from notification_core.ports.dead_letters import StoredDeadLetter
+from notification_core.ports.dead_letters import DeadLetterSummary, StoredDeadLetter
 from notification_entrypoints.cli.options import ID, WholeNumber, data_option, examples
 from notification_entrypoints.cli.terminal import (
     asynchronous,
@@ -51,18 +52,28 @@ def command() -> None:
 @asynchronous
 async def list_letters(limit: int, data: Path | None, *, as_json: bool) -> None:
     """List dead letters, with the reason; --json shows their bytes too, in Base64."""
-    letters: list[StoredDeadLetter] = []
-    async with open_dead_letters(os.environ, defaults_of(data, os.environ)) as stored:
-        async for letter in stored.all():
-            letters.append(letter)
-            if len(letters) == limit:
+    listed: list[DeadLetterSummary] = []
+    async with open_dead_letters(os.environ, defaults_of(data, os.environ)) as letters:
+        async for letter in letters.all():
+            listed.append(letter)
+            if as_json:
+                await _print_whole(letters, letter.letter_id)
+            if len(listed) == limit:
                 break
     if as_json:
-        for letter in letters:
-            print_json(_fields(letter))
         return
     columns = ("letter_id", "stored_at", "topic", "partition", "offset", "reason")
-    rows = [[_fields(letter)[name] for name in columns] for letter in letters]
+    rows = [
+        [
+            str(letter.letter_id),
+            timestamp_of(letter.stored_at),
+            letter.topic,
+            letter.partition,
+            letter.offset,
+            letter.reason,
+        ]
+        for letter in listed
+    ]
     show_table(columns, rows, "There are no dead letters.")
 
 
@@ -84,12 +95,12 @@ async def replay(letter_ids: tuple[UUID, ...], data: Path | None, *, every: bool
     async with open_dead_letters(os.environ, defaults_of(data, os.environ)) as letters:
         async for letter_id in _chosen(letters, letter_ids):
             try:
-                event = await letters.replay(letter_id)
-            except InvalidInput as error:
+                replayed = await letters.replay(letter_id)
+            except (InvalidInput, EnvironmentBeingErased) as error:
                 left += 1
                 click.echo(f"{letter_id}: {error}")
             else:
-                click.echo(f"{letter_id} is event {event.event_id} now.")
+                click.echo(f"{letter_id} is event {replayed.event.event_id} now.")
     if left:
         raise CommandFailed(f"{left} of them are still not valid events.")
 
@@ -100,6 +111,12 @@ async def _chosen(letters: DeadLetterReplay, letter_ids: Sequence[UUID]) -> Asyn
     if not letter_ids:
         async for letter in letters.all():
             yield letter.letter_id
+
+
+async def _print_whole(letters: DeadLetterReplay, letter_id: UUID) -> None:
+    """Print a dead letter with its bytes, unless it is gone since it was listed."""
+    with suppress(DeadLetterNotFound):
+        print_json(_fields(await letters.get(letter_id)))
 
 
 def _fields(stored: StoredDeadLetter) -> Mapping[str, object]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from notification_adapters.clock import SystemClock
 from notification_adapters.event_formats.filter_compiler import JsonSchemaFilterCompiler
-from notification_adapters.kafka.message_reader import MessageReader
 from notification_adapters.null_objects import NoTracer
 from notification_adapters.sql.migrations import schema
 from notification_core.concurrency.ids import IdGenerator
@@ -25,6 +24,7 @@ from notification_core.model.event import Source
 from notification_core.version import VERSION
 from notification_entrypoints.bootstrap import storage
 from notification_entrypoints.bootstrap.application import data_validation
+from notification_entrypoints.bootstrap.dead_letters import dead_letter_replay
 from notification_entrypoints.config.databases import existing_up_defaults, file_of
 from notification_entrypoints.config.settings import Settings, load_settings
 from notification_entrypoints.observability.metrics import Metrics
@@ -108,6 +108,5 @@ async def open_dead_letters(
             source=Source.KAFKA,
             tracer=NoTracer(),
         )
-        read = MessageReader(clock, settings.tz, settings.event.catalogue)
         validation = data_validation(settings, stores.history, metrics)
-        yield DeadLetterReplay(stores.dead_letters, ingest, read, validation)
+        yield dead_letter_replay(settings, stores, ingest, validation, clock)

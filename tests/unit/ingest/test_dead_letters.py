@@ -1,10 +1,18 @@
 """Dead letters that are read again."""
 
+import asyncio
+
 import pytest
 from attrs import define, field
 
-from notification_core.errors import DeadLetterNotFound, InvalidEvent, StorageUnavailable
-from notification_core.ingest.dead_letters import DeadLetterReplay
+from notification_core.errors import (
+    DeadLetterNotFound,
+    EnvironmentBeingErased,
+    InvalidEvent,
+    StorageUnavailable,
+    UnknownCommit,
+)
+from notification_core.ingest.dead_letters import DeadLetterReplay, ReplayedLetter
 from notification_core.model.event import Event
 from notification_core.model.message import Message
 from tests.support.assembly import MemoryApp
@@ -28,7 +36,9 @@ class Reader:
         return an_event(message.value.decode())
 
     async def left(self) -> list[bytes | None]:
-        return [letter.dead_letter.message.value async for letter in self.letters.all()]
+        listed = [letter.letter_id async for letter in self.letters.all()]
+        stored = [await self.letters.get(letter_id) for letter_id in listed]
+        return [letter.dead_letter.message.value for letter in stored]
 
 
 @pytest.fixture
@@ -50,7 +60,8 @@ async def test_what_is_an_event_now_is_published_and_no_letter_any_more(
     newest, oldest = [letter async for letter in reader.letters.all()]
     with pytest.raises(InvalidEvent):
         await reader.letters.replay(newest.letter_id)
-    assert (await reader.letters.replay(oldest.letter_id)).event_id == "one"
+    replayed = await reader.letters.replay(oldest.letter_id)
+    assert (replayed.event.event_id, replayed.duplicate) == ("one", False)
     assert await reader.left() == [b"two"]
     assert [event_id for _, event_id in app.storage.state.events] == ["one"]
     assert len(app.storage.state.deliveries) == 1
@@ -68,7 +79,7 @@ async def test_while_storage_is_unavailable_the_letter_stays(
     assert await reader.left() == [b"one"]
 
 
-async def test_a_replay_that_was_cut_off_is_done_again_without_a_duplicate(
+async def test_a_replay_whose_commit_is_not_answered_is_done_once(
     app: MemoryApp, reader: Reader
 ) -> None:
     await app.add_webhook()
@@ -76,11 +87,72 @@ async def test_a_replay_that_was_cut_off_is_done_again_without_a_duplicate(
     reader.understood.add(b"one")
     (letter,) = [letter async for letter in reader.letters.all()]
     app.faults.lost["ingesting"] = True
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(UnknownCommit):
         await reader.letters.replay(letter.letter_id)
-    await reader.letters.replay(letter.letter_id)
+    with pytest.raises(DeadLetterNotFound):
+        await reader.letters.replay(letter.letter_id)
     assert await reader.left() == []
     assert len(app.storage.state.deliveries) == 1
+
+
+async def test_an_event_that_is_known_already_is_a_duplicate_and_the_letter_gone(
+    app: MemoryApp, reader: Reader
+) -> None:
+    await app.add_webhook()
+    await app.ingest.publish([an_event("one")])
+    await app.add_dead_letters(b"one")
+    reader.understood.add(b"one")
+    (letter,) = [letter async for letter in reader.letters.all()]
+    assert (await reader.letters.replay(letter.letter_id)).duplicate
+    assert await reader.left() == []
+    assert len(app.storage.state.deliveries) == 1
+
+
+async def test_two_replays_at_once_publish_the_event_once(app: MemoryApp, reader: Reader) -> None:
+    await app.add_webhook()
+    await app.add_dead_letters(b"one")
+    reader.understood.add(b"one")
+    (letter,) = [letter async for letter in reader.letters.all()]
+    replays = [reader.letters.replay(letter.letter_id) for _ in range(2)]
+    results = await asyncio.gather(*replays, return_exceptions=True)
+    kinds = {type(result) for result in results}
+    assert kinds == {ReplayedLetter, DeadLetterNotFound}
+    assert len(app.storage.state.deliveries) == 1
+
+
+async def test_while_its_environment_is_being_erased_the_letter_stays(
+    app: MemoryApp, reader: Reader
+) -> None:
+    await app.add_dead_letters(b"one")
+    reader.understood.add(b"one")
+    (letter,) = [letter async for letter in reader.letters.all()]
+    await app.storage.erasures.begin(an_event().environment_id, app.clock.now())
+    with pytest.raises(EnvironmentBeingErased):
+        await reader.letters.replay(letter.letter_id)
+    assert await reader.left() == [b"one"]
+    assert not app.storage.state.events
+
+
+async def test_data_that_does_not_fit_is_told_of_and_counted(
+    app: MemoryApp, reader: Reader
+) -> None:
+    await app.add_dead_letters(b"one")
+    reader.understood.add(b"one")
+    (letter,) = [letter async for letter in reader.letters.all()]
+    replayed = await reader.letters.replay(letter.letter_id)
+    assert replayed.misfits
+    assert app.mismatched_types == [replayed.event.type]
+
+
+async def test_data_that_is_rejected_leaves_the_letter(app: MemoryApp) -> None:
+    app.rejects = True
+    reader = Reader(app)
+    await app.add_dead_letters(b"one")
+    reader.understood.add(b"one")
+    (letter,) = [letter async for letter in reader.letters.all()]
+    with pytest.raises(InvalidEvent, match="does not fit"):
+        await reader.letters.replay(letter.letter_id)
+    assert await reader.left() == [b"one"]
 
 
 async def test_an_unknown_letter_is_not_found(reader: Reader) -> None:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from notification_adapters.sql.database import Database
 from notification_adapters.sql.statements import Statement
-from notification_adapters.sql.stores.request_records import RequestRecordRows
+from notification_adapters.sql.stores.request_records import INSTALLATION, RequestRecordRows
 from notification_adapters.sql.tables import idempotent_responses
 from notification_core.model.request_records import StoredResponse
 from notification_core.ports.idempotency import IdempotencyStore
@@ -30,11 +30,11 @@ class SqlIdempotencyStore(IdempotencyStore):
         self._records = records
 
     async def find(
-        self, environment_id: UUID, request: str, since: datetime
+        self, environment_id: UUID | None, request: str, since: datetime
     ) -> StoredResponse | None:
         """Return what a request was answered after ``since``, if it was."""
         rows = await self._database.fetch(
-            _FIND, request=request, environment_id=environment_id, since=since
+            _FIND, request=request, environment_id=environment_id or INSTALLATION, since=since
         )
         if not rows:
             return None

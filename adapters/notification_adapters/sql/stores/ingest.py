@@ -107,6 +107,10 @@ class SqlIngest(IngestTransaction):
         if await self._dead_letters.add(self._connection, dead_letters, now) < len(dead_letters):
             await self._database.confirm_found(self._connection)
 
+    async def remove_dead_letter(self, letter_id: UUID) -> None:
+        """Delete a dead letter whose event this stores."""
+        await self._dead_letters.remove(self._connection, letter_id)
+
     async def _now(self) -> datetime:
         """Return one time for all that the transaction stores."""
         if self._time is None:

@@ -1,6 +1,7 @@
 """What is kept of requests, as part of other stores' transactions; and the audit log on SQL."""
 
 from collections.abc import Sequence
+from typing import Final
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -25,8 +26,8 @@ from notification_core.ports.audit import AuditLog
 _r = idempotent_responses.c
 _ADD_ENTRY = Statement(sa.insert(audit))
 
-# Stands for the installation, which is no environment: every row of the table has one.
-_INSTALLATION = UUID(int=0)
+INSTALLATION: Final = UUID(int=0)
+"""Stands for the installation, which is no environment: every row of these tables has one."""
 
 
 class RequestRecordRows:
@@ -59,7 +60,7 @@ class RequestRecordRows:
                     await self._write_response(connection, record, replaces=replaces)
                 case AuditEntry():
                     row = asdict(record)
-                    row["environment_id"] = record.environment_id or _INSTALLATION
+                    row["environment_id"] = record.environment_id or INSTALLATION
                     bound.append((_ADD_ENTRY, row))
         if bound:
             await self._dialect.write(connection, *bound)
@@ -67,15 +68,16 @@ class RequestRecordRows:
     async def _write_response(
         self, connection: AsyncConnection, response: StoredResponse, *, replaces: bool
     ) -> None:
+        environment_id = response.environment_id or INSTALLATION
         of_the_request = sa.delete(idempotent_responses).where(
-            _r.request == response.request, _r.environment_id == response.environment_id
+            _r.request == response.request, _r.environment_id == environment_id
         )
         outlived = of_the_request.where(_r.responded_at <= response.responded_at - KEPT_FOR)
         await connection.execute(of_the_request if replaces else outlived)
-        place = place_of(_r.response, response.environment_id, response.request)
+        place = place_of(_r.response, environment_id, response.request)
         row = {
             "request": response.request,
-            "environment_id": response.environment_id,
+            "environment_id": environment_id,
             "fingerprint": response.fingerprint,
             "response": self._cipher.encrypt(response.response, place),
             "responded_at": response.responded_at,
@@ -88,8 +90,9 @@ class RequestRecordRows:
     def read_response(self, row: ResultRow) -> StoredResponse:
         """Return the response that a row holds."""
         place = place_of(_r.response, row.environment_id, row.request)
+        of_installation = row.environment_id == INSTALLATION
         return StoredResponse(
-            environment_id=row.environment_id,
+            environment_id=None if of_installation else row.environment_id,
             request=row.request,
             fingerprint=row.fingerprint,
             response=self._cipher.decrypt(row.response, place),
@@ -107,11 +110,11 @@ class SqlAuditLog(AuditLog):
         self, environment_id: UUID | None, limit: int, before: UUID | None = None
     ) -> Sequence[AuditEntry]:
         """Return the entries of an environment by falling id, those below ``before`` only."""
-        if environment_id == _INSTALLATION:
+        if environment_id == INSTALLATION:
             environment_id = None
         query = (
             sa.select(audit)
-            .where(audit.c.environment_id == (environment_id or _INSTALLATION))
+            .where(audit.c.environment_id == (environment_id or INSTALLATION))
             .order_by(audit.c.entry_id.desc())
             .limit(limit)
         )
