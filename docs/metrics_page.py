@@ -17,7 +17,8 @@ LEARNED: Mapping[str, str] = {
     "to the topic of dead letters. If it does not grow while webhooks are disabled or deliveries "
     "fail, Kafka is unavailable or rejects them: see the log.",
     "notification_dead_letters_total": "A producer sends messages that are not events. "
-    "`notification-management dead-letters list` shows them with the reason.",
+    "`notification-management dead-letters list` and `GET /api/dead-letters` show them with the "
+    "reason.",
     "notification_event_conflicts_total": "A publisher uses one `event_id` for two events. The "
     "first one stands; the log names it.",
     "notification_data_schema_mismatches_total": "The platform sends other `data` than the "

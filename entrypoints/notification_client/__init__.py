@@ -7,6 +7,11 @@ It needs aiohttp and msgspec (the extra ``client``), and nothing else of this pr
 """
 
 from notification_client.client import NotificationClient
+from notification_client.dead_letters import (
+    DeadLetter,
+    DeadLetterWithMessage,
+    ReplayedDeadLetter,
+)
 from notification_client.errors import (
     ApiRefused,
     ApiUnavailable,
@@ -50,6 +55,8 @@ __all__ = [
     "AttemptError",
     "AuditEntry",
     "ClientError",
+    "DeadLetter",
+    "DeadLetterWithMessage",
     "Delivery",
     "DeliveryWithAttempts",
     "Erasure",
@@ -70,6 +77,7 @@ __all__ = [
     "PublishedEvent",
     "Replay",
     "ReplayCount",
+    "ReplayedDeadLetter",
     "Settings",
     "Statistics",
     "Transport",

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 
+from notification_client.dead_letters import DeadLetterMethods
 from notification_client.errors import ApiUnavailable
 from notification_client.models import (
     ApiKey,
@@ -47,7 +48,7 @@ _Model = TypeVar("_Model")
 _PAGE = "100"
 
 
-class NotificationClient(PortalSessionMethods):
+class NotificationClient(PortalSessionMethods, DeadLetterMethods):
     """A client of the API at a base URL; an async context manager.
 
     ``retry_for`` bounds how long a request is repeated that cannot be served now; each repetition

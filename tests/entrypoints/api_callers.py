@@ -29,6 +29,7 @@ from tests.entrypoints.checked_api import (
     operations,
     resolved,
 )
+from tests.support.dead_letters import a_dead_letter, an_event_by_now, bury
 
 BOOTSTRAP = "bootstrap-" + "b" * 32
 EVENT_ID = "told-to-nobody-else"
@@ -165,6 +166,7 @@ async def _furnished(stage: Backstage, api: CheckedClient) -> Mapping[str, str]:
     secret = (await api.post(f"/webhooks/{webhook['webhook_id']}/signing-secrets", {})).json
     issued = await stage.application.api_keys.create(DRAFT)
     portal = await api.post(f"/environments/{ENVIRONMENT}/portal-sessions", {"scope": "read"})
+    (letter_id,) = await bury(stage.storage, a_dead_letter(an_event_by_now(ENVIRONMENT)))
     return {
         "environment_id": ENVIRONMENT,
         "webhook_id": webhook["webhook_id"],
@@ -174,4 +176,5 @@ async def _furnished(stage: Backstage, api: CheckedClient) -> Mapping[str, str]:
         "secret_id": secret["secret_id"],
         "key_id": str(issued.key.key_id),
         "session_id": portal.json["session_id"],
+        "letter_id": str(letter_id),
     }

@@ -21,12 +21,14 @@ from notification_core.model.delivery import (
     Succeeded,
 )
 from notification_core.model.event import Event, EventToStore, body_of
+from notification_core.model.message import DeadLetter, Message
 from notification_core.model.replay import Replay, Selection
 from notification_core.model.request_records import AuditEntry
 from notification_core.model.signing_secret import SigningSecret
 from notification_core.model.webhook import Webhook
 from tests.entrypoints.api_services import LEASE, Backstage, attempt_of
 from tests.entrypoints.checked_api import DOCUMENT
+from tests.support.dead_letters import a_dead_letter, an_event_by_now, bury, bury_as
 from tests.support.samples import a_portal_session
 
 PARAMETERS = DOCUMENT["components"]["parameters"]
@@ -73,6 +75,9 @@ async def furnish(stage: Backstage) -> None:
     for each in (session, unnamed):
         await stage.storage.portal_sessions.add(each)
     await stage.application.signing_keys.published(ENVIRONMENT)
+    await bury(stage.storage, DeadLetter(Message("job-events", 0, 7, 0, b"{oops"), "No event."))
+    letter = a_dead_letter(an_event_by_now(ENVIRONMENT), offset=1)
+    await bury_as(stage.storage, UUID(IDS["letter_id"]), letter)
 
 
 async def replay(stage: Backstage) -> None:

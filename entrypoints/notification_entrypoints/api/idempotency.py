@@ -64,7 +64,7 @@ class Idempotency:
         self._store = store
         self._clock = clock
         self._audit_trail = audit_trail
-        self._running: set[tuple[UUID, str]] = set()
+        self._running: set[tuple[UUID | None, str]] = set()
 
     async def respond_once(
         self,
@@ -74,7 +74,7 @@ class Idempotency:
         audited_subject: Callable[[_Outcome], object] | None = None,
         render_stored: Callable[[_Outcome], web.Response] | None = None,
     ) -> web.Response:
-        """Have an effect in the call's environment and render it, or answer as it was before.
+        """Have an effect in the call's environment, if any, and render it, or answer as before.
 
         What ``render_stored`` makes is kept in place of a response that shows a secret.
         Raises :class:`RequestRefused` for a key that is none, for one whose first request is
@@ -94,7 +94,7 @@ class Idempotency:
 
         if not keys:
             return render(await effect(audited))
-        environment_id = call.environment_id
+        environment_id = call.environment
         request = _name(call, keys)
         query = call.head.url.query_string.encode()
         fingerprint = hashlib.sha256(query + b"\0" + call.body).hexdigest()
@@ -116,7 +116,7 @@ class Idempotency:
         return _again(stored_response, fingerprint)
 
     @contextmanager
-    def _alone(self, environment_id: UUID, request: str) -> Iterator[None]:
+    def _alone(self, environment_id: UUID | None, request: str) -> Iterator[None]:
         """Refuse a request while the same one is being answered in this process."""
         running = environment_id, request
         if running in self._running:
@@ -127,7 +127,7 @@ class Idempotency:
         finally:
             self._running.discard(running)
 
-    async def _find(self, environment_id: UUID, request: str) -> StoredResponse | None:
+    async def _find(self, environment_id: UUID | None, request: str) -> StoredResponse | None:
         return await self._store.find(environment_id, request, self._clock.now() - KEPT_FOR)
 
 

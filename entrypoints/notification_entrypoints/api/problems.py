@@ -16,6 +16,7 @@ from attrs import frozen
 
 from notification_core.errors import (
     ApiKeyNotFound,
+    DeadLetterNotFound,
     DeliveryNotFound,
     Detail,
     DirectoryUnavailable,
@@ -147,6 +148,12 @@ class Problem(Enum):
     EVENT_GONE = ProblemKind(
         1304, 409, "The body of the event is no longer stored, so it cannot be redelivered."
     )
+    DEAD_LETTER_NOT_FOUND = ProblemKind(
+        1305, 404, "There is no such dead letter. It may have been replayed, or deleted by age."
+    )
+    STILL_NOT_AN_EVENT = ProblemKind(
+        1306, 409, "The message is still not a valid event: see the details."
+    )
 
     DELIVERY_NOT_FOUND = ProblemKind(1400, 404, "There is no such delivery.")
     REPLAY_NOT_FOUND = ProblemKind(1401, 404, "The webhook has no such replay.")
@@ -262,6 +269,7 @@ _BY_ERROR: tuple[tuple[type[NotificationError], Problem], ...] = (
     (InvalidInput, Problem.INVALID_BODY),
     (WebhookNotFound, Problem.WEBHOOK_NOT_FOUND),
     (EventNotFound, Problem.EVENT_NOT_FOUND),
+    (DeadLetterNotFound, Problem.DEAD_LETTER_NOT_FOUND),
     (DeliveryNotFound, Problem.DELIVERY_NOT_FOUND),
     (EnvironmentNotFound, Problem.ENVIRONMENT_NOT_FOUND),
     (DirectoryUnavailable, Problem.DIRECTORY_UNAVAILABLE),

@@ -14,6 +14,7 @@ from notification_entrypoints.api.openapi.document import Document
 from notification_entrypoints.api.openapi.served_document import served_document
 from notification_entrypoints.api.operations.api_keys import ApiKeyOperations
 from notification_entrypoints.api.operations.audit import AuditOperations
+from notification_entrypoints.api.operations.dead_letters import DeadLetterOperations
 from notification_entrypoints.api.operations.deliveries import DeliveryOperations
 from notification_entrypoints.api.operations.environments import EnvironmentOperations
 from notification_entrypoints.api.operations.events import EventOperations
@@ -70,6 +71,7 @@ def handlers(
         DeliveryOperations(storage.history, storage.logs, converter, paging, settings.tz),
         ReplayOperations(application.replays, idempotency, audit_trail, converter, paging),
         ApiKeyOperations(application.api_keys, audit_trail, converter, paging, clock),
+        DeadLetterOperations(application.dead_letters, idempotency, paging),
         _portal_sessions(application, audit_trail, paging, origin_policy),
         AuditOperations(storage.audit, converter, paging),
         StatisticsOperations(storage.statistics, clock, converter, settings.tz),

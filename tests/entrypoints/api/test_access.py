@@ -26,7 +26,7 @@ from tests.entrypoints.checked_api import ApiResponse
 PUBLIC = {"getJwks", "getOpenApi"}
 GUARDED = [each for each in OPERATIONS if each.name not in PUBLIC]
 
-LAST = {"eraseEnvironment": 1, "getErasure": 2}
+LAST = {"replayDeadLetter": 1, "eraseEnvironment": 2, "getErasure": 3}
 IN_GOOD_ORDER = sorted(
     GUARDED,
     key=lambda each: (LAST.get(each.name, 0), each.method == "DELETE", -each.path.count("/")),

@@ -38,6 +38,7 @@ SUBJECTS = {
     "retryDelivery": "delivery_id",
     "cancelReplay": "replay_id",
     "revokeApiKey": "key_id",
+    "replayDeadLetter": "letter_id",
     "eraseEnvironment": "environment_id",
 }
 

@@ -21,6 +21,7 @@ from notification_client.models import WebhookPatch
 from notification_client.publishing import MAX_EVENTS
 from tests.entrypoints.api_services import Backstage, log_success
 from tests.entrypoints.checked_api import BASE, CheckedClient
+from tests.support.dead_letters import OPERATORS_EVENT, a_dead_letter, an_event_by_now, bury
 
 ENVIRONMENT = UUID("3f6c1d52-8f0e-4f5c-9a55-0c1d5d1f0b11")
 DRAFT = WebhookDraft(
@@ -262,3 +263,30 @@ async def test_the_catalogue_is_read(client: NotificationClient) -> None:
 async def test_what_does_not_exist_is_an_error_of_its_own(client: NotificationClient) -> None:
     with pytest.raises(NotFound):
         await client.delivery(uuid4())
+
+
+async def test_dead_letters_are_listed_shown_and_replayed(
+    client: NotificationClient, stage: Backstage
+) -> None:
+    poison = await bury(stage.storage, a_dead_letter(b"\xff{", reason="It was not UTF-8."))
+    event, _ = await bury(stage.storage, a_dead_letter(an_event_by_now(ENVIRONMENT), offset=1))
+    newest, oldest = [letter async for letter in client.dead_letters()]
+    assert (newest.letter_id, oldest.letter_id) == (event, *poison)
+    assert (oldest.reason, oldest.value_size) == ("It was not UTF-8.", 2)
+    whole = await client.dead_letter(oldest.letter_id)
+    assert (whole.key, whole.value, whole.value_text) == (b"job-7", b"\xff{", None)
+    assert [(header.name, header.value) for header in whole.headers] == [
+        ("traceparent", b"00"),
+        ("raw", b"\xff"),
+        ("none", None),
+    ]
+    assert "job-7" not in repr(whole)
+    replayed = await client.replay_dead_letter(event)
+    assert (replayed.environment_id, replayed.event_id) == (ENVIRONMENT, OPERATORS_EVENT)
+    assert not replayed.duplicate
+    with pytest.raises(ApiRefused) as refused:
+        await client.replay_dead_letter(oldest.letter_id)
+    assert (refused.value.status, refused.value.code) == (409, 1306)
+    assert [detail.field for detail in refused.value.details] == ["body"]
+    with pytest.raises(NotFound):
+        await client.dead_letter(event)

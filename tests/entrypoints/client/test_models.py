@@ -3,7 +3,13 @@
 import pytest
 from msgspec import Struct
 
-from notification_client import NewPortalSession, NotificationClient, PortalSession, models
+from notification_client import (
+    NewPortalSession,
+    NotificationClient,
+    PortalSession,
+    dead_letters,
+    models,
+)
 from notification_client.errors import FieldError
 from tests.entrypoints.checked_api import DOCUMENT
 
@@ -14,6 +20,9 @@ MODELS: dict[str, type[Struct]] = {
     if isinstance(value, type) and issubclass(value, Struct) and name in SCHEMAS
 }
 OTHERWISE: dict[str, type[Struct]] = {
+    "DeadLetter": dead_letters.DeadLetter,
+    "DeadLetterWithMessage": dead_letters.DeadLetterWithMessage,
+    "ReplayedDeadLetter": dead_letters.ReplayedDeadLetter,
     "ErrorDetail": FieldError,
     "EnvironmentSettings": models.Settings,
     "LastError": models.LastAttempt,
@@ -53,6 +62,9 @@ METHODS = {
     "listDeliveries": "deliveries",
     "getDelivery": "delivery",
     "retryDelivery": "redeliver",
+    "listDeadLetters": "dead_letters",
+    "getDeadLetter": "dead_letter",
+    "replayDeadLetter": "replay_dead_letter",
     "startReplay": "start_replay",
     "listReplays": "replays",
     "getReplay": "replay",
