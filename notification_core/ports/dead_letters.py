@@ -22,7 +22,7 @@ class StoredDeadLetter:
 
 @frozen
 class DeadLetterSummary:
-    """A dead letter without its bytes, of which only the number is told; None where there are none.
+    """A dead letter without its bytes, but with how many there are; None if it has no key or value.
 
     A message may have a value of a megabyte and more: a page of these is small all the same.
     """
