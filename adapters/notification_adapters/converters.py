@@ -25,6 +25,7 @@ from notification_core.model.delivery import Attempt, ReceivedResponse, SentRequ
 from notification_core.model.durations import format_duration, parse_duration
 from notification_core.model.erasure import Erasure
 from notification_core.model.event_types import EventType
+from notification_core.model.phases import Phases
 from notification_core.model.read_models import (
     Activity,
     DeliveryView,
@@ -296,16 +297,37 @@ def _register_deliveries(converter: MsgspecJsonConverter) -> None:
         headers=override(unstruct_hook=_joined),
         # It is a stranger's, and may be anything.
         body=override(unstruct_hook=lambda body: body.decode(errors="replace")),
+        phases=override(omit=True),
     )
+    in_milliseconds = override(unstruct_hook=_milliseconds)
     _register(
         converter,
+        Phases,
+        _cattrs_omit_if_default=True,
+        dns=in_milliseconds,
+        connect=in_milliseconds,
+        tls=in_milliseconds,
+        first_byte=in_milliseconds,
+        read=in_milliseconds,
+    )
+    stored_attempt_fields = make_dict_unstructure_fn(
         Attempt,
+        converter,
         _cattrs_omit_if_default=True,
         environment_id=override(omit=True),
         event_type=override(rename="event"),
         number=override(rename="attempt"),
         duration=override(rename="duration_ms", unstruct_hook=_milliseconds),
+        phases=override(omit=True),
     )
+
+    def attempt_fields(attempt: Attempt) -> dict[str, object]:
+        fields: dict[str, object] = stored_attempt_fields(attempt)
+        if attempt.phases is not None and attempt.duration is not None:
+            fields["phases_ms"] = converter.unstructure(attempt.phases.within(attempt.duration))
+        return fields
+
+    converter.register_unstructure_hook(Attempt, attempt_fields)
     _register(
         converter,
         TriedEvent,

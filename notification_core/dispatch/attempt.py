@@ -21,6 +21,7 @@ from notification_core.model.delivery import (
     SentRequest,
     Succeeded,
 )
+from notification_core.model.phases import Phases
 from notification_core.model.retry_policy import RetryPolicy, error_in, next_step_after
 from notification_core.model.signing_key import SigningKey
 from notification_core.model.signing_secret import live_secrets
@@ -141,9 +142,9 @@ class AttemptMaker:
         response = None
         try:
             response = await self._sender.send(request, self.rules.timeout_for(webhook))
-            error = error_in(response)
+            error, phases = error_in(response), response.phases
         except SendingFailed as failure:
-            error = failure.error
+            error, phases = failure.error, failure.phases
         # Of the headers only what the customer chose can be a secret.
         custom = masked(webhook.custom_headers).items() if webhook.custom_headers else ()
         logged_headers = (*_FIXED_HEADERS, *custom, *signed)
@@ -155,6 +156,7 @@ class AttemptMaker:
             request=SentRequest(str(webhook.method), webhook.url, logged_headers),
             response=response,
             duration=timedelta(seconds=self._clock.monotonic() - start),
+            phases=phases,
         )
         next_step: NextStep = Succeeded()
         if error is not None:
@@ -180,7 +182,7 @@ class AttemptMaker:
         retry = Retry(self.rules.retries.interval)
         return AttemptResult(delivery.fence, attempt, retry, webhook.version, delivery.ordering_key)
 
-    def _attempt(  # noqa: PLR0913 - what an attempt has, the last three if its request was sent
+    def _attempt(  # noqa: PLR0913 - what an attempt has, the last four if its request was sent
         self,
         delivery: ClaimedDelivery,
         outcome: AttemptOutcome,
@@ -190,6 +192,7 @@ class AttemptMaker:
         request: SentRequest | None = None,
         response: ReceivedResponse | None = None,
         duration: timedelta | None = None,
+        phases: Phases | None = None,
     ) -> Attempt:
         return Attempt(
             log_id=self._ids(started_at + (duration or timedelta())),
@@ -206,6 +209,7 @@ class AttemptMaker:
             response=response,
             duration=duration,
             instance=self._instance,
+            phases=phases,
         )
 
 

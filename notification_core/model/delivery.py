@@ -6,6 +6,7 @@ from uuid import UUID
 
 from attrs import field, frozen
 
+from notification_core.model.phases import Phases
 from notification_core.model.webhook import DisabledReason
 
 MAX_INTERRUPTIONS = 10
@@ -155,12 +156,16 @@ class SentRequest:
 
 @frozen
 class ReceivedResponse:
-    """What came back, as the log keeps it; ``body`` is cut, and ``truncated`` says so."""
+    """What came back, as the log keeps it; ``body`` is cut, and ``truncated`` says so.
+
+    ``phases`` are those of the request, if its sender measures them: the log has them beside it.
+    """
 
     http_code: int
     headers: tuple[tuple[str, str], ...]
     body: bytes = field(repr=False)
     truncated: bool = False
+    phases: Phases | None = field(default=None, eq=False)
 
 
 @frozen
@@ -182,8 +187,9 @@ INTERRUPTED = AttemptError(
 class Attempt:
     """One HTTP request of a delivery that has ended: a row of the webhook log.
 
-    An interrupted one has no request, response or duration: nobody knows them. ``instance`` names
-    the process that made it; None if whoever logs it does not know.
+    An interrupted one has no request, response, duration or phases: nobody knows them. ``instance``
+    names the process that made it; None if whoever logs it does not know. ``phases`` is None if its
+    sender does not measure them, or if nothing was connected to.
     """
 
     log_id: UUID
@@ -201,6 +207,7 @@ class Attempt:
     duration: timedelta | None = None
     next_attempt_at: datetime | None = None
     instance: str | None = None
+    phases: Phases | None = None
 
 
 @frozen

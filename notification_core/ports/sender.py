@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from notification_core.errors import NotificationError
 from notification_core.model.delivery import AttemptError, ReceivedResponse
+from notification_core.model.phases import Phases
 from notification_core.model.webhook import Method
 
 MAX_RESPONSE_BYTES = 64 * 1024
@@ -34,11 +35,15 @@ OnPhase = Callable[[Phase, float], None]
 
 
 class SendingFailed(NotificationError):
-    """No usable response came back; ``error`` says why, in words for the customer."""
+    """No usable response came back; ``error`` says why, in words for the customer.
 
-    def __init__(self, error: AttemptError) -> None:
+    ``phases`` are those until then, if the sender measures them and had something to connect to.
+    """
+
+    def __init__(self, error: AttemptError, phases: Phases | None = None) -> None:
         super().__init__(error.message)
         self.error = error
+        self.phases = phases
 
 
 @frozen
@@ -70,7 +75,8 @@ class HttpSender(Protocol):
         """Send one request and return the response, from lookup to the body's end in ``timeout``.
 
         Once the headers are there the response counts: of a body that is cut, late or over 64 KiB
-        what came is returned as ``truncated``. The body is returned undecoded, cut to 16 KiB.
+        what came is returned as ``truncated``. The body is returned undecoded, cut to 16 KiB. A
+        sender that measures phases returns them with the response, and raises them with a failure.
         Raises :class:`SendingFailed` with ``timeout``, ``dns``, ``connect``, ``tls``,
         ``destination_not_allowed`` or ``invalid_response``, and :class:`ResourceShort` if something
         of this host ran out before the first byte was sent.

@@ -18,6 +18,7 @@ from notification_core.model.delivery import (
     ReceivedResponse,
     SentRequest,
 )
+from notification_core.model.phases import REUSED, Phases
 from notification_core.model.read_models import Activity, WebhookView
 from notification_core.model.signing_key import KeyStatus, TrustedKey, new_signing_key
 from notification_core.model.webhook import FOREVER, DisabledReason, Method, Webhook
@@ -186,6 +187,28 @@ class TestLogs:
             "next_attempt_at": "2026-01-02T12:00:00Z",
         }
 
+    @pytest.mark.parametrize(
+        ("phases", "shown"),
+        [
+            (REUSED, {"first_byte": 1.234}),
+            (Phases(read=timedelta(milliseconds=1)), {"first_byte": 0.234, "read": 1.0}),
+            (
+                Phases(dns=timedelta(), connect=timedelta(microseconds=1_200)),
+                {"dns": 0.0, "connect": 1.2},
+            ),
+        ],
+    )
+    def test_its_phases_are_written_in_milliseconds(
+        self, phases: Phases, shown: dict[str, float]
+    ) -> None:
+        took = timedelta(microseconds=1234)
+        response = ReceivedResponse(200, (), b"", phases=phases)
+        done = AttemptOutcome.SUCCEEDED
+        attempt = Attempt(ID, ID, ID, ID, "e", "job-created", 1, done, NOON, duration=took)
+        written = dumped(attrs.evolve(attempt, response=response, phases=phases))
+        assert written["phases_ms"] == shown
+        assert "phases" not in written | written["response"]
+
     def test_an_interrupted_one_has_nothing_that_nobody_knows(self) -> None:
         attempt = Attempt(
             ID,
@@ -199,7 +222,7 @@ class TestLogs:
             NOON,
             AttemptError(ErrorCode.INTERRUPTED, "The process was killed."),
         )
-        assert not dumped(attempt).keys() & {"request", "response", "duration_ms"}
+        assert not dumped(attempt).keys() & {"request", "response", "duration_ms", "phases_ms"}
 
 
 class TestSettings:

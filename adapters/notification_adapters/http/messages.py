@@ -8,6 +8,7 @@ from functools import lru_cache
 from notification_adapters.http.failures import headers_too_large, unusable_status
 from notification_core.errors import InvalidInput
 from notification_core.model.delivery import ReceivedResponse
+from notification_core.model.phases import REUSED
 from notification_core.ports.sender import MAX_LOGGED_BYTES
 
 IDLE = timedelta(seconds=2)
@@ -60,7 +61,7 @@ def invalid_value() -> InvalidInput:
 def received(
     status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes, *, complete: bool
 ) -> ReceivedResponse:
-    """Return a response as the log keeps it.
+    """Return a response as the log keeps it, to a request on a reused connection.
 
     Its headers are text that every storage accepts: without lone surrogates. Raises
     :class:`SendingFailed` if the response cannot be accepted.
@@ -75,4 +76,4 @@ def received(
     if size > MAX_HEADER_BYTES:
         raise headers_too_large()
     truncated = not complete or len(body) > MAX_LOGGED_BYTES
-    return ReceivedResponse(status, tuple(decoded), body[:MAX_LOGGED_BYTES], truncated)
+    return ReceivedResponse(status, tuple(decoded), body[:MAX_LOGGED_BYTES], truncated, REUSED)

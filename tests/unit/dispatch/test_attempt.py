@@ -12,6 +12,7 @@ from notification_adapters.memory.sender import ScriptedResponse, ScriptedSender
 from notification_core.dispatch.attempt import AttemptMaker, DeliveryRules
 from notification_core.errors import InvalidSignature
 from notification_core.model.delivery import (
+    AttemptError,
     AttemptOutcome,
     AttemptResult,
     ErrorCode,
@@ -20,12 +21,13 @@ from notification_core.model.delivery import (
     Retry,
     Succeeded,
 )
+from notification_core.model.phases import REUSED, Phases
 from notification_core.model.retry_overrides import RetryOverrides
 from notification_core.model.retry_policy import RetryPolicy
 from notification_core.model.signing_key import SigningKey, new_signing_key
 from notification_core.model.signing_secret import SigningSecret
 from notification_core.model.webhook import DisabledReason, Method
-from notification_core.ports.sender import HttpRequest
+from notification_core.ports.sender import HttpRequest, SendingFailed
 from notification_core.signing.verification import verify_request
 from tests.support.assembly import MemoryApp
 from tests.support.samples import ENVIRONMENT, NOW, a_delivery, a_webhook
@@ -150,6 +152,15 @@ async def test_the_log_holds_the_response_and_a_duration_that_no_clock_change_sp
     _, result = await _attempt(response)
     assert result.attempt.response == response
     assert result.attempt.duration == timedelta(seconds=3)
+
+
+async def test_the_log_holds_the_phases_that_the_sender_measured() -> None:
+    _, result = await _attempt(ReceivedResponse(200, (), b"", phases=REUSED))
+    assert result.attempt.phases is REUSED
+    failed = Phases(dns=timedelta(seconds=3))
+    error = AttemptError(ErrorCode.DNS, "There is no such name.")
+    _, result = await _attempt(SendingFailed(error, failed))
+    assert result.attempt.phases == failed
 
 
 async def test_a_2xx_ends_the_delivery_as_succeeded() -> None:

@@ -5,6 +5,7 @@ import ssl
 from datetime import timedelta
 from functools import lru_cache, partial
 from io import BytesIO
+from time import monotonic
 
 from aiohttp import (
     ClientError,
@@ -13,10 +14,16 @@ from aiohttp import (
     ClientTimeout,
     DummyCookieJar,
 )
+from attrs import evolve
 from yarl import URL
 
 from notification_adapters.http.aiohttp.body import read
-from notification_adapters.http.aiohttp.connector import POOL_KEY, GuardedConnector, PooledRequest
+from notification_adapters.http.aiohttp.connector import (
+    POOL_KEY,
+    TIMER,
+    GuardedConnector,
+    PooledRequest,
+)
 from notification_adapters.http.aiohttp.failures import failure_of
 from notification_adapters.http.destination_guard import system_trust
 from notification_adapters.http.failures import proxy_refused, refused, timed_out
@@ -27,6 +34,7 @@ from notification_adapters.http.messages import (
     invalid_value,
     received,
 )
+from notification_adapters.http.phase_timer import phases_of
 from notification_adapters.http.proxy import (
     ANYWHERE,
     PROXY_AUTHENTICATION_REQUIRED,
@@ -36,7 +44,8 @@ from notification_adapters.http.resolver import Dns, GuardedResolver, NameServic
 from notification_core.errors import DestinationRefused
 from notification_core.model.delivery import ReceivedResponse
 from notification_core.model.destinations import DestinationPolicy, check_url
-from notification_core.ports.sender import HttpRequest, HttpSender
+from notification_core.model.phases import REUSED, Phases
+from notification_core.ports.sender import HttpRequest, HttpSender, SendingFailed
 
 _ADDED_BY_AIOHTTP = frozenset({"content-type", "user-agent"})
 
@@ -80,20 +89,33 @@ class AiohttpSender(HttpSender):
             raise refused(error) from error
         body = bytearray()
         response: ClientResponse | None = None
+        start = monotonic()
+        headers_at: float | None = None
+        TIMER.set(None)
         try:
             async with asyncio.timeout(timeout.total_seconds()):
                 response = await self._begin(request, url)
+                headers_at = monotonic()
                 complete = await read(response, body)
         except TimeoutError as error:
             if response is None:
-                raise timed_out(timeout) from error
+                raise SendingFailed(timed_out(timeout).error, _phases(start)) from error
             complete = False
+        except SendingFailed as failure:
+            failure.phases = _phases(start, headers_at)
+            raise
         finally:
             if response is not None and not response.closed:
                 response.close()
-        if self._proxy and response.status == PROXY_AUTHENTICATION_REQUIRED:
-            raise proxy_refused()
-        return received(response.status, response.raw_headers, bytes(body), complete=complete)
+        phases = _phases(start, headers_at)
+        try:
+            if self._proxy and response.status == PROXY_AUTHENTICATION_REQUIRED:
+                raise proxy_refused()
+            whole = received(response.status, response.raw_headers, bytes(body), complete=complete)
+        except SendingFailed as failure:
+            failure.phases = phases
+            raise
+        return whole if phases is REUSED else evolve(whole, phases=phases)
 
     async def close(self) -> None:
         """Close idle connections, and end lookups that nobody waits for."""
@@ -129,6 +151,21 @@ class AiohttpSender(HttpSender):
             )
         except ClientError as error:
             raise failure_of(error, proxied=self._proxy is not None) from error
+
+
+def _phases(start: float, headers_at: float | None = None) -> Phases | None:
+    """Return the phases of the request that was begun then in this context, up to now.
+
+    ``headers_at`` is when its response's headers were there: aiohttp does not tell of the first
+    byte.
+    """
+    now, timer = monotonic(), TIMER.get()
+    waited_until = now if headers_at is None else headers_at
+    if timer is None:
+        return phases_of(None, waited_until - start, now - waited_until)
+    opened_at = start + sum(timer.seconds.values())
+    first_byte = waited_until - opened_at if timer.is_open else None
+    return phases_of(timer, first_byte, now - waited_until)
 
 
 def _session(connector: GuardedConnector, proxy: EgressProxy | None) -> ClientSession:

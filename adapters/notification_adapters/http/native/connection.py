@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from time import monotonic
 from typing import NamedTuple, cast
 
 from notification_adapters.http import failures
@@ -32,8 +33,9 @@ class HttpConnection(asyncio.Protocol):
     """Carries one request and its response at a time.
 
     What comes between a response's end and the next request is never taken for a response: it ends
-    the connection. ``deadline`` is until when a response is waited for, ``first_byte_at`` when the
-    first byte of the present one came, 0 as long as there is none.
+    the connection. ``deadline`` is until when a response is waited for, by the loop's clock;
+    ``first_byte_at`` is when the first byte of the present one came, by the host's monotonic clock,
+    0 as long as there is none; ``is_split`` says that it did not come in one piece.
     """
 
     _transport: asyncio.Transport
@@ -44,6 +46,7 @@ class HttpConnection(asyncio.Protocol):
         self.origin = origin
         self.deadline = 0.0
         self.first_byte_at = 0.0
+        self.is_split = False
         self._loop = loop
         self._socket = socket_
         self._reader = ResponseReader()
@@ -57,6 +60,7 @@ class HttpConnection(asyncio.Protocol):
         """Send a request, and return what its outcome will be set on."""
         if not self._is_new:
             self.first_byte_at = 0.0
+            self.is_split = False
             self._outcome = self._loop.create_future()
             self._reader.start()
         self._is_new = False
@@ -118,7 +122,7 @@ class HttpConnection(asyncio.Protocol):
         """Read what came."""
         reader = self._reader
         if not self.first_byte_at:
-            self.first_byte_at = self._loop.time()
+            self.first_byte_at = monotonic()
         if reader.ended:
             self.abort()
             return
@@ -128,6 +132,7 @@ class HttpConnection(asyncio.Protocol):
         except SendingFailed as failure:
             outcome = failure
         if outcome is None:
+            self.is_split = True
             if reader.is_flood:
                 self._transport.pause_reading()
         elif not self._outcome.done():

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from notification_adapters.http import failures
 from notification_adapters.http.destination_guard import DestinationDenied, system_trust
 from notification_adapters.http.native.connection import HttpConnection, HttpOrigin
-from notification_adapters.http.native.routes import PhaseTimer, Route
+from notification_adapters.http.native.routes import Route
+from notification_adapters.http.phase_timer import PhaseTimer
 from notification_adapters.http.resolver import LookupFailed
 from notification_adapters.http.shortages import raising_shortages
 from notification_core.ports.sender import Phase
@@ -20,14 +21,15 @@ _FAREWELL = 1.0
 class Connector:
     """Opens connections; without an ``ssl_context``, TLS trusts the system's certificates."""
 
-    def __init__(self, route: Route, ssl_context: ssl.SSLContext | None, timer: PhaseTimer) -> None:
+    def __init__(
+        self, route: Route, ssl_context: ssl.SSLContext | None, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self._route = route
         self._ssl_context = ssl_context
-        self._loop = timer.loop
-        self._timer = timer
+        self._loop = loop
 
-    async def connect(self, origin: HttpOrigin) -> HttpConnection:
-        """Return a new connection.
+    async def connect(self, origin: HttpOrigin, timer: PhaseTimer) -> HttpConnection:
+        """Return a new connection, the opening of which is measured.
 
         Raises :class:`SendingFailed`, and :class:`ResourceShort` if this host lacks something.
         """
@@ -37,12 +39,12 @@ class Connector:
                 # The system's certificates are loaded once they are needed: that takes as long as
                 # some hundred requests, and the start of a process would wait for it.
                 self._ssl_context = await asyncio.to_thread(system_trust)
-            connected = await self._route.open(origin)
+            connected = await self._route.open(origin, timer)
             connection = HttpConnection(origin, self._loop, connected)
             if not is_encrypted:
                 await self._loop.create_connection(lambda: connection, sock=connected)
                 return connection
-            with self._timer.timing(Phase.TLS):
+            with timer.timing(Phase.TLS):
                 await self._loop.create_connection(
                     lambda: connection,
                     sock=connected,

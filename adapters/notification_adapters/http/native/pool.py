@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from notification_adapters.http.messages import IDLE
 from notification_adapters.http.native.connection import HttpConnection, HttpOrigin
+from notification_adapters.http.phase_timer import PhaseTimer
 
 MAX_IDLE = 512
 """As many as there are requests in flight by default.
@@ -41,7 +42,7 @@ class ConnectionPool:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        connect: Callable[[HttpOrigin], Awaitable[HttpConnection]],
+        connect: Callable[[HttpOrigin, PhaseTimer], Awaitable[HttpConnection]],
     ) -> None:
         self._loop = loop
         self._connect = connect
@@ -52,34 +53,34 @@ class ConnectionPool:
         self._next_deadline = inf
         self._deadline_timer: asyncio.TimerHandle | None = None
 
-    async def acquire(
-        self, origin: HttpOrigin, key: PoolKey | None, deadline: float
-    ) -> HttpConnection:
-        """Return a connection that can be used now: an idle one of the key, or a new one.
+    def lend_idle(self, key: PoolKey | None, deadline: float) -> HttpConnection | None:
+        """Return an idle connection of the key that can be used now, None if there is none.
 
-        Its request is ended at the ``deadline``, by the loop's clock. Without a ``key`` the
-        connection is a new one. Raises ``TimeoutError``, :class:`SendingFailed`, and
-        :class:`ResourceShort` if this host lacks something.
+        Its request is ended at the ``deadline``, by the loop's clock.
         """
-        connection = None
-        if key is not None:
-            now = self._loop.time()
-            while connection is None and (idle := self._idle_by_key.get(key)) is not None:
-                candidate = idle.pop()
-                if not idle:
-                    del self._idle_by_key[key]
-                since = self._idle.pop(candidate).since
-                if now - since < _IDLE and candidate.is_silent:
-                    connection = candidate
-                else:
-                    candidate.abort()
-        if connection is None:
-            async with asyncio.timeout_at(deadline):
-                connection = await self._connect(origin)
-        connection.deadline = deadline
-        self._busy.add(connection)
-        if deadline < self._next_deadline:
-            self._check_deadlines_at(deadline)
+        if key is None:
+            return None
+        now = self._loop.time()
+        while (idle := self._idle_by_key.get(key)) is not None:
+            connection = idle.pop()
+            if not idle:
+                del self._idle_by_key[key]
+            since = self._idle.pop(connection).since
+            if now - since < _IDLE and connection.is_silent:
+                self._lend(connection, deadline)
+                return connection
+            connection.abort()
+        return None
+
+    async def open(self, origin: HttpOrigin, deadline: float, timer: PhaseTimer) -> HttpConnection:
+        """Return a new connection, with the time of its phases in ``timer``.
+
+        Its request is ended at the ``deadline``, by the loop's clock. Raises ``TimeoutError``,
+        :class:`SendingFailed`, and :class:`ResourceShort` if this host lacks something.
+        """
+        async with asyncio.timeout_at(deadline):
+            connection = await self._connect(origin, timer)
+        self._lend(connection, deadline)
         return connection
 
     def release(self, connection: HttpConnection, key: PoolKey | None) -> None:
@@ -107,6 +108,12 @@ class ConnectionPool:
             connection.abort()
         self._idle.clear()
         self._idle_by_key.clear()
+
+    def _lend(self, connection: HttpConnection, deadline: float) -> None:
+        connection.deadline = deadline
+        self._busy.add(connection)
+        if deadline < self._next_deadline:
+            self._check_deadlines_at(deadline)
 
     def _close_expired(self) -> None:
         """End those that were idle for too long, and return when the next one will have been."""

@@ -4,22 +4,20 @@ import asyncio
 import re
 import socket
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Protocol
 
 from aiohappyeyeballs import AddrInfoType, start_connection
-from attrs import frozen
 
 from notification_adapters.http import failures
 from notification_adapters.http.destination_guard import guarded_sockets
 from notification_adapters.http.messages import MAX_HEADER_BYTES
 from notification_adapters.http.native.connection import HttpOrigin
+from notification_adapters.http.phase_timer import PhaseTimer
 from notification_adapters.http.proxy import EgressProxy
 from notification_adapters.http.resolver import GuardedResolver
 from notification_adapters.http.shortages import raising_shortages
 from notification_core.model.destinations import DestinationPolicy
-from notification_core.ports.sender import OnPhase, Phase
+from notification_core.ports.sender import Phase
 
 # RFC 8305, section 5: how long one address may take before the next is tried as well.
 _HEAD_START = 0.25
@@ -28,28 +26,12 @@ _END = b"\r\n\r\n"
 _OPENED = re.compile(rb"HTTP/1\.[01] 2[0-9]{2}[ \r]")
 
 
-@frozen
-class PhaseTimer:
-    """Reports how long phases of requests take, by the loop's clock, if ``on_phase`` is given."""
-
-    loop: asyncio.AbstractEventLoop
-    on_phase: OnPhase | None
-
-    @contextmanager
-    def timing(self, phase: Phase) -> Iterator[None]:
-        """Report how long the block took; one that raises is not reported."""
-        start = self.loop.time()
-        yield
-        if self.on_phase is not None:
-            self.on_phase(phase, self.loop.time() - start)
-
-
 class Route(Protocol):
     """Opens sockets that lead to an origin."""
 
     @abstractmethod
-    async def open(self, origin: HttpOrigin) -> socket.socket:
-        """Return a connected socket on which nothing was said yet.
+    async def open(self, origin: HttpOrigin, timer: PhaseTimer) -> socket.socket:
+        """Return a connected socket on which nothing was said yet; tell the timer of the phases.
 
         Raises ``OSError`` and :class:`SendingFailed`.
         """
@@ -62,23 +44,23 @@ class DirectRoute(Route):
         self,
         policy: DestinationPolicy,
         resolver: GuardedResolver,
-        timer: PhaseTimer,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._open_socket = guarded_sockets(policy)
         self._resolver = resolver
-        self._timer = timer
+        self._loop = loop
 
-    async def open(self, origin: HttpOrigin) -> socket.socket:
+    async def open(self, origin: HttpOrigin, timer: PhaseTimer) -> socket.socket:
         """Look the origin up and connect to the address that answers first."""
-        addresses: Sequence[str] = [origin.host]
+        addresses = [origin.host]
         if not origin.is_address:
-            with self._timer.timing(Phase.DNS):
-                addresses = await self._resolver.addresses(origin.host)
-        with self._timer.timing(Phase.CONNECT):
+            with timer.timing(Phase.DNS):
+                addresses = [*await self._resolver.addresses(origin.host)]
+        with timer.timing(Phase.CONNECT):
             return await start_connection(
                 [_info(address, origin.port) for address in addresses],
                 happy_eyeballs_delay=_HEAD_START,
-                loop=self._timer.loop,
+                loop=self._loop,
                 socket_factory=self._open_socket,
             )
 
@@ -94,16 +76,17 @@ class ProxyRoute(Route):
         self._to_proxy = to_proxy
         self._loop = loop
 
-    async def open(self, origin: HttpOrigin) -> socket.socket:
+    async def open(self, origin: HttpOrigin, timer: PhaseTimer) -> socket.socket:
         """Connect to the proxy, and have it make a tunnel where TLS will go through it."""
         try:
             with raising_shortages():
-                connected = await self._to_proxy.open(self._proxy)
+                connected = await self._to_proxy.open(self._proxy, timer)
         except OSError as error:
             raise failures.proxy_unreachable() from error
         if origin.scheme == "https":
             try:
-                await self._tunnel(connected, origin)
+                with timer.extending(Phase.CONNECT):
+                    await self._tunnel(connected, origin)
             except BaseException:
                 connected.close()
                 raise

@@ -5,15 +5,17 @@ import ssl
 from datetime import timedelta
 from functools import lru_cache
 from operator import itemgetter
+from time import monotonic
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from notification_adapters.http.failures import proxy_refused, refused, timed_out
 from notification_adapters.http.messages import MAX_CACHED_URLS, checked_names, invalid_value
 from notification_adapters.http.native.connection import HttpOrigin
 from notification_adapters.http.native.connector import Connector
 from notification_adapters.http.native.pool import ConnectionPool
-from notification_adapters.http.native.routes import DirectRoute, PhaseTimer, ProxyRoute, Route
+from notification_adapters.http.native.routes import DirectRoute, ProxyRoute, Route
+from notification_adapters.http.phase_timer import PhaseTimer, phases_of
 from notification_adapters.http.proxy import (
     ANYWHERE,
     PROXY_AUTHENTICATION_REQUIRED,
@@ -23,6 +25,7 @@ from notification_adapters.http.resolver import Dns, GuardedResolver, NameServic
 from notification_core.errors import DestinationRefused
 from notification_core.model.delivery import ReceivedResponse
 from notification_core.model.destinations import Destination, DestinationPolicy, check_url
+from notification_core.model.phases import REUSED, Phases
 from notification_core.ports.sender import HttpRequest, HttpSender, OnPhase, Phase, SendingFailed
 
 _NAME = itemgetter(0)
@@ -61,12 +64,12 @@ class NativeSender(HttpSender):
         self._loop = asyncio.get_running_loop()
         self._proxy = proxy
         self._on_phase = on_phase
-        timer = PhaseTimer(self._loop, on_phase)
         connecting = policy if proxy is None else ANYWHERE
         self._resolver = GuardedResolver(connecting, names or Dns())
-        direct = DirectRoute(connecting, self._resolver, timer)
+        direct = DirectRoute(connecting, self._resolver, self._loop)
         route: Route = direct if proxy is None else ProxyRoute(proxy, direct, self._loop)
-        self._pool = ConnectionPool(self._loop, Connector(route, ssl_context, timer).connect)
+        connector = Connector(route, ssl_context, self._loop)
+        self._pool = ConnectionPool(self._loop, connector.connect)
         self._target = lru_cache(MAX_CACHED_URLS)(
             lambda url: target_of(check_url(url, policy), proxy)
         )
@@ -83,30 +86,49 @@ class NativeSender(HttpSender):
         head = head_of(request, target)
         deadline = self._loop.time() + timeout.total_seconds()
         key = None if request.pool_key is None else (target.origin, request.pool_key)
-        try:
-            connection = await self._pool.acquire(target.origin, key, deadline)
-            sent_at = self._loop.time()
+        timer = None
+        connection = self._pool.lend_idle(key, deadline)
+        if connection is None:
+            timer = PhaseTimer(self._on_phase)
             try:
-                outcome = await connection.request(head, request.body)
-            finally:
-                # Also if this is cancelled: what is not clean is not kept.
-                self._pool.release(connection, key)
-        except TimeoutError as error:
-            raise timed_out(timeout) from error
-        if self._on_phase is not None and connection.first_byte_at:
-            self._on_phase(Phase.FIRST_BYTE, max(0.0, connection.first_byte_at - sent_at))
+                connection = await self._pool.open(target.origin, deadline, timer)
+            except TimeoutError as error:
+                raise _after(phases_of(timer), timed_out(timeout)) from error
+            except SendingFailed as failure:
+                failure.phases = phases_of(timer)
+                raise
+        sent_at = monotonic()
+        try:
+            outcome = await connection.request(head, request.body)
+        finally:
+            # Also if this is cancelled: what is not clean is not kept.
+            self._pool.release(connection, key)
+        first_byte_at = connection.first_byte_at
+        phases: Phases | None = REUSED
+        if self._on_phase is not None and first_byte_at:
+            self._on_phase(Phase.FIRST_BYTE, max(0.0, first_byte_at - sent_at))
+        if timer is not None or connection.is_split:
+            now = monotonic()
+            waited_until = first_byte_at or now
+            phases = phases_of(timer, waited_until - sent_at, now - waited_until)
         if isinstance(outcome, TimeoutError):
-            raise timed_out(timeout) from outcome
+            raise _after(phases, timed_out(timeout)) from outcome
         if isinstance(outcome, SendingFailed):
-            raise outcome
+            raise _after(phases, outcome)
         if self._proxy and outcome.http_code == PROXY_AUTHENTICATION_REQUIRED:
-            raise proxy_refused()
-        return outcome
+            raise _after(phases, proxy_refused())
+        return outcome if phases is REUSED else evolve(outcome, phases=phases)
 
     async def close(self) -> None:
         """Close idle connections, and end lookups that nobody waits for."""
         self._pool.close()
         await self._resolver.close()
+
+
+def _after(phases: Phases | None, failure: SendingFailed) -> SendingFailed:
+    """Return a failure with the phases that were before it."""
+    failure.phases = phases
+    return failure
 
 
 def target_of(destination: Destination, proxy: EgressProxy | None = None) -> Target:
