@@ -54,6 +54,11 @@ VALUES (:0, :1, 'one', 'https://example.com/', 'post', '["job-completed"]', NULL
 """  # noqa: S608 - the columns' names are ours
 CHANGE = "UPDATE webhooks SET name = :0, version = version + 1 WHERE webhook_id = :1"
 READ = f"SELECT {', '.join(COLUMNS_0001)} FROM webhooks WHERE environment_id = :0"  # noqa: S608
+LOG = """
+INSERT INTO attempts (log_id, environment_id, webhook_id, delivery_id, event_id, event_type,
+  attempt, outcome, started_at, duration_us)
+VALUES (:0, :2, :1, :0, 'one', 'job-completed', 1, 'succeeded', :3, 5)
+"""
 ROOT = Path(__file__).parents[2]
 KILLED = """
 import asyncio, os, signal, sys
@@ -215,13 +220,13 @@ async def test_the_former_code_reads_and_writes_before_while_and_after_it_is_mig
     await until("it goes on", lambda: has_done(then + 3))
     ended.set()
     await former
-    assert await place.version() == schema.VERSION == "0005"
+    assert await place.version() == schema.VERSION == "0006"
     assert await place.run("SELECT oldest_compatible FROM instance") == [("0001",)]
 
 
 async def test_all_that_was_there_is_there_and_has_no_filter(place: Place) -> None:
     before = await place.run(READ, ENVIRONMENT)
-    with pytest.raises(IncompatibleSchema, match="0001, older than this version's 0005"):
+    with pytest.raises(IncompatibleSchema, match="0001, older than this version's 0006"):
         async with place.open():
             pass
     await place.migrate()
@@ -243,6 +248,15 @@ async def test_the_former_code_leaves_a_filter_alone(place: Place) -> None:
     assert (stored.name, stored.filter) == ("another", FILTER)
 
 
+async def test_what_the_former_code_logs_and_had_logged_has_no_phases(place: Place) -> None:
+    await place.run(LOG, UUID(int=1), UUID(int=8), ENVIRONMENT, NOW)
+    await place.migrate()
+    await place.run(LOG, UUID(int=2), UUID(int=8), ENVIRONMENT, NOW)
+    async with place.open() as storage:
+        page = await storage.logs.page(ENVIRONMENT, UUID(int=8), limit=10)
+    assert [attempt.phases for attempt in page.rows] == [None, None]
+
+
 async def test_killed_during_it_leaves_the_previous_version_and_the_next_one_is_whole(
     place: Place,
 ) -> None:
@@ -259,7 +273,7 @@ async def test_killed_during_it_leaves_the_previous_version_and_the_next_one_is_
     assert await place.version() == "0001"
     await place.run(ADD, UUID(int=100), ENVIRONMENT, NOW)
     await place.migrate()
-    assert await place.version() == "0005"
+    assert await place.version() == "0006"
     async with place.open() as storage:
         webhooks = await storage.webhooks.list(ENVIRONMENT)
         assert len(webhooks) == 51

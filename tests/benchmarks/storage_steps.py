@@ -33,6 +33,7 @@ from notification_core.model.delivery import (
     Succeeded,
 )
 from notification_core.model.event import Event, EventToStore
+from notification_core.model.phases import REUSED
 from notification_core.model.webhook import Webhook
 from notification_core.ports.deliveries import Claim, IngestPlan
 
@@ -157,6 +158,7 @@ class Load:
             request=REQUEST,
             response=RESPONSE,
             duration=timedelta(milliseconds=3),
+            phases=REUSED,
         )
         fence = Fence(delivery.delivery_id, delivery.environment_id, 1, self._worker)
         return AttemptResult(fence, attempt, Succeeded(), webhook_version=1)

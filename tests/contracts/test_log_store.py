@@ -1,12 +1,23 @@
 """What a log store promises."""
 
 from datetime import timedelta
+from itertools import cycle, islice
 
 import pytest
+from attrs import evolve
 
-from notification_core.model.delivery import Attempt, AttemptOutcome, Failed, Retry
+from notification_core.model.delivery import (
+    Attempt,
+    AttemptOutcome,
+    AttemptResult,
+    Failed,
+    NextStep,
+    Retry,
+    Succeeded,
+)
+from notification_core.model.phases import REUSED, Phases
 from notification_core.model.read_models import Activity, AttemptCriteria, LastAttempt, WebhookView
-from tests.contracts.harness import TYPE, Harness
+from tests.contracts.harness import DELAY, TYPE, Harness
 
 
 async def test_a_page_shows_the_newest_first_and_goes_on_below(harness: Harness) -> None:
@@ -25,6 +36,45 @@ async def test_a_page_shows_the_newest_first_and_goes_on_below(harness: Harness)
     assert (list(last.rows), last.after) == (newest_first[6:], None)
     beyond = await harness.storage.logs.page(*key, limit=3, before=last.rows[-1].log_id)
     assert list(beyond.rows) == []
+
+
+MS = timedelta(milliseconds=1)
+OPENED = Phases(dns=2 * MS, connect=3 * MS, tls=5 * MS, first_byte=8 * MS, read=timedelta())
+PHASES = (REUSED, None, OPENED, Phases(read=9 * MS), Phases(dns=timedelta(seconds=30)))
+
+
+@pytest.mark.parametrize("phases", PHASES, ids=str)
+async def test_an_attempt_has_the_phases_that_its_sender_measured(
+    harness: Harness, phases: Phases | None
+) -> None:
+    webhook = await harness.webhook()
+    result = harness.result(await harness.begin(webhook), Succeeded())
+    await harness.storage.deliveries.finish([_with_phases(result, phases)], DELAY)
+    (logged,) = await harness.log(webhook)
+    assert logged.phases == phases
+    key = logged.environment_id, logged.delivery_id
+    view = await harness.storage.history.delivery(*key)
+    assert view.attempts is not None
+    assert [attempt.phases for attempt in view.attempts] == [phases]
+
+
+@pytest.mark.parametrize("count", [5, 60], ids=["a few", "many"])
+@pytest.mark.parametrize("next_step", [Succeeded(), Retry(timedelta())], ids=["sent", "retried"])
+async def test_attempts_that_are_written_together_keep_their_phases(
+    harness: Harness, count: int, next_step: NextStep
+) -> None:
+    webhook = await harness.webhook()
+    results = [
+        _with_phases(harness.result(await harness.begin(webhook), next_step), phases)
+        for phases in islice(cycle(PHASES), count)
+    ]
+    await harness.storage.deliveries.finish(results, DELAY)
+    logged = {attempt.log_id: attempt.phases for attempt in await harness.log(webhook)}
+    assert logged == {result.attempt.log_id: result.attempt.phases for result in results}
+
+
+def _with_phases(result: AttemptResult, phases: Phases | None) -> AttemptResult:
+    return evolve(result, attempt=evolve(result.attempt, phases=phases))
 
 
 async def test_a_log_is_its_webhooks_own(harness: Harness) -> None:

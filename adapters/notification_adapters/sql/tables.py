@@ -199,6 +199,9 @@ attempts = sa.Table(
     sa.Column("next_attempt_at", Instant),
     # The name of the process that made it; none if that is not known.
     sa.Column("instance", sa.Text),
+    # A JSON object of the phases that were measured, in microseconds; empty if none was, as for
+    # what was logged before there was this column. None of most: see phases_text.
+    sa.Column("phases", sa.Text, server_default=""),
     # There is no index on log_id alone: who looks for an attempt by it knows the webhook.
     sa.PrimaryKeyConstraint("delivery_id", "attempt", "environment_id"),
     sa.Index("attempts_log", "webhook_id", "log_id"),

@@ -391,3 +391,9 @@ CREATE TABLE statistics_minutes (
 CREATE INDEX statistics_minutes_age ON statistics_minutes (bucket_start);
 
 UPDATE notification_schema SET version_num='0005' WHERE notification_schema.version_num = '0004';
+
+-- Running upgrade 0005 -> 0006
+
+ALTER TABLE attempts ADD COLUMN phases TEXT DEFAULT '';
+
+UPDATE notification_schema SET version_num='0006' WHERE notification_schema.version_num = '0005';

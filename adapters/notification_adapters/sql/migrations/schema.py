@@ -16,7 +16,7 @@ from notification_core.errors import (
     WrongEncryptionSecret,
 )
 
-VERSION = "0005"
+VERSION = "0006"
 """The schema that this code is written for. Versions are compared as text."""
 
 VERSION_TABLE = "notification_schema"

@@ -31,6 +31,7 @@ from notification_adapters.sql.postgres.statistics import (
 from notification_adapters.sql.stores.attempt_results import is_success
 from notification_adapters.sql.stores.deliveries import SqlDeliveryStore
 from notification_adapters.sql.stores.ingest import INGEST_ORDER
+from notification_adapters.sql.stores.phases import phases_text
 from notification_core.concurrency.transactions import retry_lost_transaction
 from notification_core.model.circuit_breaker import (
     NO_BREAKER,
@@ -46,6 +47,7 @@ from notification_core.model.delivery import (
     Succeeded,
 )
 from notification_core.model.event import Arrival, EventKey, arrivals
+from notification_core.model.phases import REUSED
 from notification_core.model.statistics import CountsByWebhook
 from notification_core.model.statistics_encoding import compact, encode_attempt
 from notification_core.ports.deliveries import IngestPlan
@@ -105,9 +107,16 @@ STORE: Final = _store_statement()
 _STORE_TRACED: Final = _store_statement(", traceparent", ", $19::text[]")
 _STORE_WITH_SKIPS: Final = _store_statement(writer="$19")
 _STORE_TRACED_WITH_SKIPS: Final = _store_statement(", traceparent", ", $19::text[]", "$20")
-# In the order of the deliveries' ids, as all who end some: so that nobody waits in a ring. What is
-# of a webhook that is not healthy is left: its health is checked in the order of the results.
-FINISH = f"""
+
+
+def _finish_statement(phases: str = "NULL", array: str = "") -> str:
+    """Return the statement that ends attempts, with their ``phases`` from an array if any has some.
+
+    It goes in the order of the deliveries' ids, as all who end some: so that nobody waits in a
+    ring. What is of a webhook that is not healthy is left: its health is checked in the order of
+    the results.
+    """
+    return f"""
 WITH ended AS (
   UPDATE deliveries AS d SET
     worker = NULL,
@@ -135,20 +144,24 @@ WITH ended AS (
   FROM ended GROUP BY webhook_id, environment_id
   {ADD_UP}
 ), logged AS (
-  INSERT INTO attempts (next_attempt_at, {", ".join(LOGGED)})
-  SELECT coalesce($1::timestamptz, now()) + after, {", ".join(LOGGED)}
+  INSERT INTO attempts (next_attempt_at, phases, {", ".join(LOGGED)})
+  SELECT coalesce($1::timestamptz, now()) + after, {phases}, {", ".join(LOGGED)}
   FROM unnest(
     $7::interval[], $8::uuid[], $9::uuid[], $10::uuid[], $11::uuid[], $12::text[], $13::text[],
     $14::integer[], $15::text[], $16::timestamptz[], $17::bigint[], $18::text[], $19::text[],
     $20::text[], $21::text[], $22::text[], $23::integer[], $24::text[], $25::bytea[],
-    $26::boolean[], $27::text[]
-  ) AS a (after, {", ".join(LOGGED)})
+    $26::boolean[], $27::text[]{array}
+  ) AS a (after, {", ".join(LOGGED)}{", phases" if array else ""})
   WHERE (a.delivery_id IN (SELECT delivery_id FROM ended)) IS TRUE
 )
 SELECT delivery_id, NULL::uuid, NULL::timestamptz, NULL::uuid, NULL::bytea FROM ended
 UNION ALL
 SELECT * FROM counted WHERE octet_length(figures) > {MAX_FIGURES}
 """  # noqa: S608 - the columns' names are ours
+
+
+FINISH: Final = _finish_statement()
+_FINISH_WITH_PHASES: Final = _finish_statement("phases", ", $30::text[]")
 
 
 class PostgresDeliveryStore(SqlDeliveryStore[PostgresDatabase]):
@@ -261,17 +274,23 @@ class PostgresDeliveryStore(SqlDeliveryStore[PostgresDatabase]):
         ]
         attempts = [attempt_row(result.attempt) for result in eligible.values()]
         figures = [encode_attempt(result.attempt) for result in eligible.values()]
+        phases = [
+            None if result.attempt.phases is REUSED else phases_text(result.attempt.phases)
+            for result in eligible.values()
+        ]
+        has_phases = phases.count(None) < len(phases)
         dialect, writers = self._database.dialect, self._statistics.writers
         async with self._database.pool.lend() as connection:
             run = partial(self._database.pool.commits.run, driver_of(connection))
             with writers.lend() as writer:
                 rows = await run(
-                    FINISH,
+                    _FINISH_WITH_PHASES if has_phases else FINISH,
                     None if dialect.has_server_time else await dialect.now(connection),
                     *columns(ends, 6),
                     *columns(attempts, len(LOGGED)),
                     figures,
                     writer,
+                    *([phases] if has_phases else ()),
                 )
                 for *key, long_figures in rows:
                     if long_figures is not None:

@@ -18,7 +18,9 @@ from notification_adapters.sql.dialect import (
 from notification_adapters.sql.postgres.driver import columns, copy, fetch, run
 from notification_adapters.sql.postgres.locks import lock_key
 from notification_adapters.sql.postgres.rows import LOGGED, attempt_row
+from notification_adapters.sql.stores.phases import phases_text
 from notification_core.model.delivery import TEST_WORKER, Attempt, DeliveryState, Fence
+from notification_core.model.phases import REUSED
 
 # That the worker is compared so keeps the planner from the index of what is leased: where it knows
 # nothing of the workers, it would read all that one has claimed for each of its fences.
@@ -138,8 +140,15 @@ class PostgresResultStatements(Dialect):
     async def log_attempts(self, connection: AsyncConnection, attempts: Sequence[Attempt]) -> None:
         """Insert attempts that have ended."""
         if attempts:
-            names = (*LOGGED, "next_attempt_at")
-            rows = [(*attempt_row(attempt), attempt.next_attempt_at) for attempt in attempts]
+            names = (*LOGGED, "next_attempt_at", "phases")
+            rows = [
+                (
+                    *attempt_row(attempt),
+                    attempt.next_attempt_at,
+                    None if attempt.phases is REUSED else phases_text(attempt.phases),
+                )
+                for attempt in attempts
+            ]
             await copy(connection, "attempts", names, rows)
 
     async def update_deliveries(

@@ -42,7 +42,7 @@ def delivery_columns(deliveries: Sequence[NewDelivery]) -> Sequence[Sequence[obj
 
 
 def attempt_row(attempt: Attempt) -> Sequence[object]:
-    """Return the columns ``LOGGED`` of an attempt: all but when the next one is made."""
+    """Return the columns ``LOGGED`` of an attempt: all but its phases and when the next is made."""
     error, duration = attempt.error, attempt.duration
     request, response = attempt.request, attempt.response
     return (

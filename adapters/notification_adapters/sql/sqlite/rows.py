@@ -11,8 +11,10 @@ import msgspec
 
 from notification_adapters.sql.instants import EPOCH, MICROSECOND
 from notification_adapters.sql.sqlite.driver import Row
+from notification_adapters.sql.stores.phases import phases_text
 from notification_core.model.delivery import Attempt, DeliveryState, NewDelivery
 from notification_core.model.event import EventToStore
+from notification_core.model.phases import REUSED
 
 ADD_EVENT: Final = """
 INSERT INTO events (event_id, environment_id, type, occurred_at, ordering_key, body, stored_at)
@@ -33,8 +35,9 @@ LOG: Final = """
 INSERT INTO attempts (
   log_id, environment_id, webhook_id, delivery_id, event_id, event_type, attempt, outcome,
   started_at, duration_us, next_attempt_at, error_code, error_message, method, url,
-  request_headers, http_code, response_headers, response_body, truncated, instance
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  request_headers, http_code, response_headers, response_body, truncated, instance,
+  phases
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 _encode = msgspec.json.Encoder().encode
@@ -112,4 +115,5 @@ def attempt_row(attempt: Attempt) -> Row:
         None if response is None else response.body,
         None if response is None else response.truncated,
         attempt.instance,
+        None if attempt.phases is REUSED else phases_text(attempt.phases),
     )

@@ -12,6 +12,7 @@ from notification_adapters.sql.database import Database
 from notification_adapters.sql.pages import ids_to_examine, last_examined
 from notification_adapters.sql.statements import ResultRow, Statement
 from notification_adapters.sql.stores.health_rows import health_from
+from notification_adapters.sql.stores.phases import phases_from
 from notification_adapters.sql.stores.webhook_rows import WebhookRows
 from notification_adapters.sql.tables import attempts, webhook_health, webhooks
 from notification_core.model.delivery import (
@@ -219,6 +220,7 @@ def attempt_from(row: ResultRow) -> Attempt:
         duration=_duration(row.duration_us),
         next_attempt_at=row.next_attempt_at,
         instance=row.instance,
+        phases=phases_from(row.phases),
     )
 
 
