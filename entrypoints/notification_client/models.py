@@ -178,6 +178,19 @@ class ReceivedResponse(Model, frozen=True, kw_only=True):
     truncated: bool
 
 
+class AttemptPhases(Model, frozen=True, kw_only=True):
+    """The phases of an attempt, in milliseconds; None of one that did not happen.
+
+    Without ``dns``, ``connect`` and ``tls`` an open connection was reused.
+    """
+
+    dns: float | None = None
+    connect: float | None = None
+    tls: float | None = None
+    first_byte: float | None = None
+    read: float | None = None
+
+
 class WebhookLog(Model, frozen=True, kw_only=True):
     """An attempt that has ended; an interrupted one has no request, response or duration."""
 
@@ -193,6 +206,7 @@ class WebhookLog(Model, frozen=True, kw_only=True):
     request: SentRequest | None = None
     response: ReceivedResponse | None = None
     duration_ms: float | None = None
+    phases_ms: AttemptPhases | None = None
     next_attempt_at: datetime | None = None
     instance: str | None = None
 

@@ -22,6 +22,7 @@ from notification_core.model.delivery import (
 )
 from notification_core.model.event import Event, EventToStore, body_of
 from notification_core.model.message import DeadLetter, Message
+from notification_core.model.phases import REUSED, Phases
 from notification_core.model.replay import Replay, Selection
 from notification_core.model.request_records import AuditEntry
 from notification_core.model.signing_secret import SigningSecret
@@ -38,6 +39,9 @@ DELIVERY = UUID(PARAMETERS["DeliveryId"]["example"])
 EVENT = PARAMETERS["EventId"]["example"]
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 LATER = datetime(2099, 1, 1, tzinfo=UTC)
+
+OPENED = Phases(*(timedelta(milliseconds=took) for took in (1, 8, 17, 13)))
+"""What an attempt on a new connection took; it was not read for."""
 
 IDS = {each["name"]: each["example"] for each in PARAMETERS.values() if each["in"] == "path"}
 
@@ -123,7 +127,7 @@ async def attempt(stage: Backstage, *, fails: bool) -> None:
     if fails:
         await stage.end(failed(claimed), claimed, Retry(timedelta(hours=1)))
     else:
-        await stage.end(attempt_of(claimed), claimed, Succeeded())
+        await stage.end(attempt_of(claimed, phases=OPENED), claimed, Succeeded())
 
 
 def failed(claimed: ClaimedDelivery) -> Attempt:
@@ -133,4 +137,5 @@ def failed(claimed: ClaimedDelivery) -> Attempt:
         error=AttemptError(ErrorCode.HTTP_STATUS, "The receiver responded with 500."),
         response=ReceivedResponse(500, (), b"out of disk"),
         instance="notifications-7d9f4c-x2k8p",
+        phases=REUSED,
     )

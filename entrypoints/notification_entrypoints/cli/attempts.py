@@ -10,6 +10,7 @@ from notification_entrypoints.cli.tables import plain, printable
 from notification_entrypoints.cli.terminal import output, style
 
 _INDENT = "  "
+_OF_OPENING = {"dns", "connect", "tls"}
 _STYLES = {"succeeded": "green", "failed": "red", "interrupted": "yellow"}
 
 
@@ -54,8 +55,7 @@ def print_attempt(fields: Mapping[str, object]) -> None:
         error = f"{attempt.error.code}: {attempt.error.message}"
         console.print(Text(f"{_INDENT}Error     {printable(error)}"))
     if attempt.phases_ms:
-        phases = ", ".join(f"{printable(n)} {plain(v)} ms" for n, v in attempt.phases_ms.items())
-        console.print(Text(f"{_INDENT}Phases    {phases}"))
+        console.print(Text(f"{_INDENT}Phases    {_phases(attempt.phases_ms)}"))
     if attempt.next_attempt_at:
         console.print(Text(f"{_INDENT}Retry at  {style().time(attempt.next_attempt_at)}"))
     if request := attempt.request:
@@ -65,6 +65,11 @@ def print_attempt(fields: Mapping[str, object]) -> None:
     if response := attempt.response:
         console.print(Text(f"{_INDENT}Response  {response.http_code}"))
         _print_content(response)
+
+
+def _phases(phases: Mapping[str, float]) -> str:
+    took = ", ".join(f"{printable(name)} {time:.1f} ms" for name, time in phases.items())
+    return took if _OF_OPENING & phases.keys() else f"{took} (connection reused)"
 
 
 def _print_content(message: _Message) -> None:

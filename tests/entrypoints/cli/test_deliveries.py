@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
 from tests.entrypoints.fake_api import FakeApi
@@ -41,6 +43,22 @@ ATTEMPT = {
     "request": {"method": "post", "url": "https://example.com/hook", "headers": {"X-A": "***"}},
     "response": {"http_code": 500, "headers": {"X-B": ["1", "2"]}, "body": '{"disk":"full"}'},
 }
+
+
+@pytest.mark.parametrize(
+    ("phases", "line"),
+    [
+        ({"dns": 1.204, "connect": 8.61, "first_byte": 2.7}, "dns 1.2 ms, connect 8.6 ms, "),
+        ({"first_byte": 11.5, "read": 1.0}, "first_byte 11.5 ms, read 1.0 ms (connection reused)"),
+    ],
+)
+def test_the_phases_of_an_attempt_are_shown(
+    api: FakeApi, capsys: Output, phases: dict[str, float], line: str
+) -> None:
+    attempts = [ATTEMPT | {"phases_ms": phases}]
+    api.responds("GET", f"/deliveries/{ID}", (200, DELIVERY | {"attempts": attempts}))
+    assert main(["deliveries", "show", ID]) == 0
+    assert f"\n  Phases    {line}" in capsys.readouterr().out
 
 
 def test_a_delivery_is_shown_with_each_request_and_its_response(
