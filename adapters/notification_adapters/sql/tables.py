@@ -22,6 +22,8 @@ def place_of(column: sa.Column[Any], environment_id: UUID, row: object) -> Seque
 
 
 # What partial indexes are of: SQLite takes one only for a statement that says the very same.
+# PostgreSQL has them by the same conditions (``postgres/table_options.py``, with what else is its
+# own): an option of its here would have SQLAlchemy load its driver, on SQLite too.
 WAITING = sa.text("state = 'pending' AND worker IS NULL")
 RUNNING = sa.text("state = 'running'")
 ERASING = sa.text("ended_at IS NULL")
@@ -129,7 +131,6 @@ deliveries = sa.Table(
         "delivery_id",
         "event_stored_at",
         sqlite_where=WAITING,
-        postgresql_where=WAITING,
     ),
     # For looking back: what a webhook was sent, and what happened to an event.
     sa.Index("deliveries_webhook", "webhook_id", "delivery_id"),
@@ -139,7 +140,6 @@ deliveries = sa.Table(
         "worker",
         "leased_until",
         sqlite_where=sa.text("worker IS NOT NULL"),
-        postgresql_where=sa.text("worker IS NOT NULL"),
     ),
     # The lines: the first one of each is what the others wait for.
     sa.Index(
@@ -148,11 +148,7 @@ deliveries = sa.Table(
         "ordering_key",
         "position",
         sqlite_where=IN_LINE,
-        postgresql_where=IN_LINE,
     ),
-    # Half of a page is for the end of each delivery: where it does not fit into its page, each
-    # update writes a lock to WAL before it goes to another one, and the unchanged columns again.
-    postgresql_with={"fillfactor": 50},
 )
 
 POSITIONS: Final = sa.Sequence("delivery_positions", data_type=sa.BigInteger, metadata=metadata)
@@ -169,8 +165,6 @@ ordering_keys = sa.Table(
     sa.PrimaryKeyConstraint("webhook_id", "ordering_key", "environment_id"),
     # For erasing an environment.
     sa.Index("ordering_keys_environment", "environment_id"),
-    # Each lock is an update, which is to find room in its page.
-    postgresql_with={"fillfactor": 50},
 )
 
 attempts = sa.Table(
@@ -210,7 +204,6 @@ attempts = sa.Table(
         "webhook_id",
         "log_id",
         sqlite_where=sa.text("outcome <> 'succeeded'"),
-        postgresql_where=sa.text("outcome <> 'succeeded'"),
     ),
 )
 
@@ -235,8 +228,6 @@ statistics = sa.Table(
     # Histograms and errors: statistics_encoding says how.
     sa.Column("figures", sa.LargeBinary, nullable=False),
     sa.Index("statistics_age", "minutes", "bucket_start"),
-    # A row is updated many times within its minute, and never after it.
-    postgresql_with={"fillfactor": 50},
 )
 
 statistics_minutes = sa.Table(
@@ -306,7 +297,6 @@ replays = sa.Table(
         "environment_id",
         unique=True,
         sqlite_where=RUNNING,
-        postgresql_where=RUNNING,
     ),
 )
 
@@ -322,7 +312,6 @@ erasures = sa.Table(
         "erasures_running",
         "environment_id",
         sqlite_where=ERASING,
-        postgresql_where=ERASING,
     ),
 )
 

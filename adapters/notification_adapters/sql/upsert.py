@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import dialects
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 
@@ -28,7 +28,8 @@ async def insert_those_missing(
 
     Rows that all others insert too are to come in the same order, or two may wait for each other.
     """
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    # Both engines have an INSERT of their own; a process imports that of its own engine only.
+    insert = getattr(dialects, connection.dialect.name).insert
     adding = insert(table).values(rows).on_conflict_do_nothing().returning(returned)
     values: Collection[Any] = (await connection.execute(adding)).scalars().all()
     return values
