@@ -13,7 +13,7 @@ from notification_entrypoints.console import static_files, theme
 from notification_entrypoints.console.callers import check_write
 from notification_entrypoints.console.error_page import error_page
 from notification_entrypoints.console.installation import INSTALLATION, InstallationReader
-from notification_entrypoints.console.keys import APPLICATION, MEMORY, OPERATIONS, TEMPLATES
+from notification_entrypoints.console.keys import APPLICATION, MEMORY, OPERATIONS
 from notification_entrypoints.console.pages import (
     api_keys,
     audit,
@@ -31,7 +31,6 @@ from notification_entrypoints.console.pages import (
     webhook_secrets,
     webhooks,
 )
-from notification_entrypoints.console.rendering import templates
 from notification_entrypoints.console.streams import STREAMS, StreamRules, Streams
 
 PREFIX = "/console"
@@ -80,8 +79,7 @@ def add_console(
     console[OPERATIONS] = api[ENDPOINTS]
     console[CALLERS], console[ORIGIN_POLICY] = api[CALLERS], api[ORIGIN_POLICY]
     console[MEMORY] = next(iter(api[ENDPOINTS].values())).memory
-    console[theme.THEME] = shown = theme.Theme.of(application.settings)
-    console[TEMPLATES] = templates(shown)
+    console[theme.THEME] = theme.Theme.of(application.settings)
     console[STREAMS] = Streams(application, rules)
     console[INSTALLATION] = InstallationReader(application)
     console[ERROR_PAGE] = error_page

@@ -10,8 +10,8 @@ from notification_core.errors import PortalCodeRefused, SessionEnded
 from notification_entrypoints.api.audit_trail import REQUEST
 from notification_entrypoints.api.problems import Problem, error_response, problem_of
 from notification_entrypoints.console.cookies import forget_tokens
-from notification_entrypoints.console.keys import TEMPLATES
 from notification_entrypoints.console.rendering import html_response
+from notification_entrypoints.console.theme import THEME
 
 _MESSAGES: Final = {
     Problem.NO_SUCH_PATH: "There is no such page. The link may be old, or its subject deleted.",
@@ -31,7 +31,7 @@ def error_page(request: web.Request, error: Exception) -> web.Response:
     elif isinstance(error, web.HTTPException):
         message = _MESSAGES.get(problem_of(error), message)
     page = html_response(
-        request.match_info.apps[-1][TEMPLATES],
+        request.match_info.apps[-1][THEME],
         "error.html",
         {
             "title": HTTPStatus(status).phrase,

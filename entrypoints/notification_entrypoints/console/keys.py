@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from aiohttp import web
-from jinja2 import Environment
 
 from notification_entrypoints.api.endpoint import Endpoint
 from notification_entrypoints.api.http.requests import BodyMemory
@@ -17,6 +16,3 @@ OPERATIONS: web.AppKey[Mapping[str, Endpoint]] = web.AppKey("operations")
 
 MEMORY = web.AppKey("memory", BodyMemory)
 """The memory for bodies, which is the API's."""
-
-TEMPLATES = web.AppKey("templates", Environment)
-"""The templates of the pages."""

@@ -13,8 +13,9 @@ from yarl import URL
 from notification_core.model.caller import ANYBODY, Caller, Scope
 from notification_entrypoints.console.api import InProcessApi
 from notification_entrypoints.console.callers import caller_of, csrf_token, is_portal
-from notification_entrypoints.console.keys import APPLICATION, OPERATIONS, TEMPLATES
+from notification_entrypoints.console.keys import APPLICATION, OPERATIONS
 from notification_entrypoints.console.rendering import html_response
+from notification_entrypoints.console.theme import THEME
 
 _SEE_OTHER: Final = 303
 
@@ -109,8 +110,7 @@ class ConsolePage:
             "now": self.now,
             **context,
         }
-        templates = self.request.app[TEMPLATES]
-        return html_response(templates, template, shown, status=status)
+        return html_response(self.request.app[THEME], template, shown, status=status)
 
     @property
     def caller_name(self) -> str | None:

@@ -2,19 +2,21 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from http import HTTPStatus
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from aiohttp import web
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from notification_core.model.durations import format_duration
 from notification_core.version import VERSION
 from notification_entrypoints.console.static_files import static_files
 from notification_entrypoints.console.theme import Theme
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 NOTHING: Final = "\N{EN DASH}"
 """What stands for a figure that there is not."""
@@ -31,7 +33,8 @@ _KIB: Final = 1024
 _MILLISECONDS: Final = 1000
 
 
-def templates(theme: Theme) -> Environment:
+@lru_cache(maxsize=8)
+def _templates_with(theme: Theme) -> "Environment":
     """Return the templates, which show a theme."""
     environment = _templates().overlay()
     environment.globals = {**environment.globals, "theme": theme}
@@ -39,8 +42,11 @@ def templates(theme: Theme) -> Environment:
 
 
 @cache
-def _templates() -> Environment:
+def _templates() -> "Environment":
     """Return the templates; a name that a context lacks is an error, and all text is escaped."""
+    # With the first page: most processes show none, and each start would wait for it.
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - see above
+
     environment = Environment(
         loader=PackageLoader("notification_entrypoints.console"),
         autoescape=True,
@@ -65,15 +71,15 @@ def _templates() -> Environment:
 
 
 def html_response(
-    environment: Environment,
+    theme: Theme,
     template: str,
     context: Mapping[str, Any],
     *,
     status: int = HTTPStatus.OK,
     headers: Mapping[str, str] = _NO_HEADERS,
 ) -> web.Response:
-    """Return the page that a template makes of a context."""
-    text = environment.get_template(template).render(context)
+    """Return the page that a template makes of a context, and of whose console it is."""
+    text = _templates_with(theme).get_template(template).render(context)
     return web.Response(text=text, content_type="text/html", status=status, headers=headers)
 
 

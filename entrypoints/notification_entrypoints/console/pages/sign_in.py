@@ -28,8 +28,9 @@ from notification_entrypoints.console.cookies import (
     set_console_token,
     set_portal_token,
 )
-from notification_entrypoints.console.keys import APPLICATION, TEMPLATES
+from notification_entrypoints.console.keys import APPLICATION
 from notification_entrypoints.console.rendering import html_response
+from notification_entrypoints.console.theme import THEME
 
 routes = web.RouteTableDef()
 
@@ -123,8 +124,8 @@ def _form(
         "next": where,
         "error": error,
     }
-    templates = request.app[TEMPLATES]
-    return html_response(templates, "sign_in.html", context, status=status, headers=headers)
+    theme = request.app[THEME]
+    return html_response(theme, "sign_in.html", context, status=status, headers=headers)
 
 
 async def _end_session(request: web.Request, application: Application) -> None:
