@@ -277,7 +277,8 @@ def _drawn_over(webhook: Webhook, draft: WebhookDraft) -> Webhook:
 
 def _headers_to_keep(stored: Webhook, draft: WebhookDraft) -> Mapping[str, str]:
     """Return the header values that a mask may keep: none goes to another receiver unseen."""
-    return stored.custom_headers if has_same_origin(stored.url, draft.url) else {}
+    headers = stored.custom_headers
+    return headers if headers and has_same_origin(stored.url, draft.url) else {}
 
 
 def _errors(
