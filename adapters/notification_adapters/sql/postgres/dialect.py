@@ -3,7 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final, cast
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -53,15 +53,14 @@ class PostgresDialect(
         return await read(connection, statement, values)
 
     async def write(self, connection: AsyncConnection, *bound: Bound) -> None:
-        """Run statements as parts of one, each with its own placeholders behind the last ones."""
-        parts: list[str] = []
+        """Run statements as parts of one."""
+        texts: list[str] = []
         values: list[object] = []
         for statement, given in bound:
             compiled = statement.compiled(connection.dialect)
-            parts.append(_PLACEHOLDER.sub(partial(_moved, len(values)), compiled.text))
+            texts.append(compiled.text)
             values += compiled.values(given)
-        named = ", ".join(f"part_{number} AS ({part})" for number, part in enumerate(parts))
-        await run(connection, f"WITH {named} SELECT", *values)
+        await run(connection, _as_one(*texts), *values)
 
     async def revision_and_time(self, connection: AsyncConnection) -> tuple[int, datetime]:
         """Return the webhooks' revision and the server's time, in one trip where they can be."""
@@ -69,6 +68,18 @@ class PostgresDialect(
             return await self.webhooks_revision(connection), await self._now(connection)
         ((number, now),) = await fetch(connection, _REVISION_AND_TIME)
         return number, now
+
+
+@lru_cache(maxsize=128)
+def _as_one(*texts: str) -> str:
+    """Return one statement of several, each with its placeholders behind those of the last."""
+    parts: list[str] = []
+    taken = 0
+    for text in texts:
+        parts.append(_PLACEHOLDER.sub(partial(_moved, taken), text))
+        taken += max(map(int, _PLACEHOLDER.findall(text)), default=0)
+    named = ", ".join(f"part_{number} AS ({part})" for number, part in enumerate(parts))
+    return f"WITH {named} SELECT"
 
 
 def _moved(by: int, placeholder: re.Match[str]) -> str:
