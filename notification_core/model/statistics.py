@@ -220,7 +220,7 @@ def choose_period(
         )
     if span is BucketSize.MINUTE and period.since < (first := first_minute(now)):
         raise _invalid(
-            "Minutes are merged to hours after 48 hours. Ask with bucket=hour, or for the time "
+            "Minutes are kept for 48 hours. Ask with bucket=hour, or for the time "
             f"since {first:%Y-%m-%dT%H:%M:%SZ}."
         )
     return period

@@ -62,6 +62,7 @@ async def merge_minutes(database: Database, before: datetime, limit: int) -> int
                 _s.bucket_start < min(before, hour + HOUR),
                 _s.minutes == _MINUTE,
             )
+            .order_by(_s.webhook_id, _s.environment_id)
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
