@@ -1,12 +1,24 @@
 """A delivery: what was sent, what came back, and sending it once more."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
 
 from notification_adapters.clock import SystemClock
-from notification_core.model.delivery import SentRequest
+from notification_core.model.delivery import (
+    AttemptError,
+    AttemptOutcome,
+    ErrorCode,
+    Failed,
+    SentRequest,
+    Succeeded,
+)
+from notification_core.model.phases import REUSED, Phases
 from notification_entrypoints.console.pages.deliveries import signature_of
 from tests.entrypoints.api_services import attempt_of, log_gone, log_success
-from tests.entrypoints.console.conftest import ENVIRONMENT, Console
+from tests.entrypoints.console.conftest import ENVIRONMENT, Console, Shown
 from tests.entrypoints.console.scenes import call, publish, subscribed
 
 
@@ -41,6 +53,58 @@ async def test_a_failure_says_what_to_do_and_shows_what_was_responded(console: C
     assert "410 tells us to send nothing more" in page.words
     assert "Set-Cookie" in page.words
     assert "Only the beginning is stored" in page.words
+
+
+MS = timedelta(milliseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("phases", "figures", "connection"),
+    [
+        (
+            Phases(2 * MS, 3 * MS, 4 * MS, 105 * MS, 6 * MS),
+            ("DNS lookup 2.0 ms", "TCP connection 3.0 ms", "First byte 105 ms", "Reading 6.0 ms"),
+            "A new connection was opened.",
+        ),
+        (REUSED, ("Time First byte 12.5 ms",), "Connection reused"),
+    ],
+    ids=["new", "reused"],
+)
+async def test_shows_where_the_time_of_an_attempt_went(
+    console: Console, phases: Phases, figures: Sequence[str], connection: str
+) -> None:
+    page = await shown_with(console, phases)
+    assert [each for each in (*figures, connection) if each not in page.words] == []
+    assert f"<title>{PICTURE_TITLE}</title><desc>" in page.text
+    assert " style=" not in page.text
+
+
+async def test_the_phase_that_an_attempt_failed_in_is_named(console: Console) -> None:
+    error = AttemptError(ErrorCode.TLS, "The server's certificate has expired.")
+    failed = {"outcome": AttemptOutcome.FAILED, "error": error, "response": None}
+    page = await shown_with(console, Phases(connect=3 * MS, tls=4 * MS), **failed)
+    assert "TCP connection 3.0 ms TLS handshake (failed) 4.0 ms" in page.words
+    assert "The connection could not be opened." in page.words
+
+
+async def test_an_attempt_that_was_not_measured_shows_no_phases(console: Console) -> None:
+    page = await shown_with(console, None)
+    assert "Attempt 1 succeeded 204" in page.words
+    assert PICTURE_TITLE not in page.text
+
+
+PICTURE_TITLE = "Where the time of attempt 1 went"
+
+
+async def shown_with(console: Console, phases: Phases | None, **fields: Any) -> Shown:
+    """Return the page of a delivery whose attempt had these phases."""
+    await subscribed(console)
+    await publish(console)
+    (claimed,) = await console.stage.begin(1)
+    attempt = attempt_of(claimed, phases=phases, **fields)
+    step = Succeeded() if attempt.error is None else Failed()
+    await console.stage.end(attempt, claimed, step)
+    return await console.get(console.of_environment(f"/deliveries/{attempt.delivery_id}"))
 
 
 async def test_it_is_redelivered_once_for_each_form(console: Console) -> None:

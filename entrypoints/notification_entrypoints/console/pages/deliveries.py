@@ -16,6 +16,7 @@ from notification_entrypoints.console.keys import APPLICATION
 from notification_entrypoints.console.outcomes import sentence_of
 from notification_entrypoints.console.page import ConsolePage, id_in, open_page
 from notification_entrypoints.console.pages.events import event_body
+from notification_entrypoints.console.phases import phase_figures
 from notification_entrypoints.console.rendering import instant_of, milliseconds
 from notification_entrypoints.console.webhook_states import WHAT_TO_DO, Fields
 
@@ -92,6 +93,7 @@ async def _show(page: ConsolePage, *, status: int = 200, error: str = "") -> web
         signatures=[signature_of(attempt, body, settings.json) for attempt in attempts],
         responses=[_tree_of(attempt) for attempt in attempts],
         picture=_picture(found) if attempts else None,
+        phases=[phase_figures(attempt) for attempt in attempts],
         error=error,
     )
 
