@@ -1,90 +1,64 @@
-"""Each alert fires for its fault, and no other one does: real faults, scraped by a real Prometheus.
-
-The rules are those of deploy/, with their times divided by ``FACTOR``: what takes five minutes
-there takes some seconds here. Thresholds are as they are.
-"""
+"""The faults that alerts fire for: what is broken how, and which alerts must fire."""
 
 import asyncio
-import json
 import os
-import re
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from itertools import count
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final
 
-import aiohttp
-import yaml
 from attrs import field, frozen
 
-from tests.faults.place import ServerPlace
-from tests.faults.stage import Api, Up, event_named, served_by
-from tests.kafka.servers import Broker, running_broker
-from tests.support.ports import free_ports
-from tests.support.postgres_server import OwnServer, find_programs, started
-from tests.support.receivers import Receiver
-from tests.support.services import running, until_ok
+from notification_adapters.sql.postgres.server import PostgresConnection
+from tests.faults.stage import Api
+from tests.monitoring.site import Plan, Site
+from tests.support.receivers import ReceivedRequest
 from tests.support.waiting import until
 
-FACTOR: Final = 20
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_LEAST_WINDOW: Final = 10  # seconds: a rate needs some scrapes
-_SETTLED: Final = 15.0
-_WATCHED: Final = 20.0
-_CUSTOMERS: Final = 6
-
-
-def shortened(rules: str) -> str:
-    """Return the rules with their durations and windows divided."""
-
-    def window(found: re.Match[str]) -> str:
-        seconds = int(found[1]) * _SECONDS[found[2]] / FACTOR
-        return f"[{max(_LEAST_WINDOW, round(seconds))}s]"
-
-    content = yaml.safe_load(rules)
-    for group in content["groups"]:
-        for rule in group["rules"]:
-            rule["expr"] = re.sub(r"\[(\d+)([smhd])\]", window, rule["expr"])
-            if waited := re.fullmatch(r"(\d+)([smhd])", rule.get("for", "")):
-                seconds = int(waited[1]) * _SECONDS[waited[2]] / FACTOR
-                rule["for"] = f"{max(1, round(seconds))}s"
-    return yaml.safe_dump(content)
-
-
-@frozen
-class Site:
-    """An installation under load: a process that delivers, one that only serves, receivers."""
-
-    server: OwnServer
-    deliverer: Up
-    api_server: Up
-    customers: Sequence[Api]
-    receivers: Sequence[Receiver]
-    broker: Broker | None
-
-
 Making = Callable[[Site], Awaitable[None]]
+
+_UP_AND_API: Final = frozenset({"up", "api"})
+_BEHIND: Final = 12_000
+"""Messages: more than the alert of the lag allows."""
+
+# A million of 1970: to delete them takes some minutes.
+_OLD_DEAD_LETTERS: Final = """
+INSERT INTO dead_letters (letter_id, message_id, reason, topic, topic_partition, topic_offset,
+  timestamp_ms, headers, stored_at)
+SELECT lpad(to_hex(n), 32, '0')::uuid, lpad(to_hex(n), 32, '0')::uuid, '', 't', 0, n, 0, '[]',
+  to_timestamp(0)
+FROM generate_series(1, 1000000) AS n
+"""
 
 
 @frozen
 class Fault:
-    """What is broken how, and the alerts that must fire; ``settings`` are of the deliverer.
+    """What is broken how, and the alerts that must fire.
 
-    ``with_kafka`` both processes know a Kafka.
+    ``may_follow`` are those that the runbook names as its consequences, each with how.
     """
 
     name: str
     alerts: Collection[str]
     make: Making
-    settings: Mapping[str, str] = field(factory=dict)
-    with_kafka: bool = False
+    plan: Plan = field(factory=Plan)
+    may_follow: Mapping[str, str] = field(factory=dict)
+
+    @property
+    def expected(self) -> set[str]:
+        """Return the full names of the alerts that must fire."""
+        return {f"Notification{alert}" for alert in self.alerts}
+
+    def explains(self, fired: set[str]) -> bool:
+        """Tell whether all fired that must, and nothing that may not."""
+        allowed = self.expected | {f"Notification{alert}" for alert in self.may_follow}
+        return self.expected <= fired <= allowed
 
 
 async def _nothing(_: Site) -> None:
     """Break nothing."""
+
+
+# Receivers.
 
 
 async def _one_receiver_down(site: Site) -> None:
@@ -100,13 +74,19 @@ async def _one_receiver_hangs(site: Site) -> None:
     site.receivers[0].respond("hang")
 
 
-async def _database_down(site: Site) -> None:
-    await asyncio.to_thread(site.server.stop, at_once=True)
+def _slow_receivers(seconds: float) -> Making:
+    async def respond(_: ReceivedRequest) -> int:
+        await asyncio.sleep(seconds)
+        return 200
+
+    async def make(site: Site) -> None:
+        for receiver in site.receivers:
+            receiver.respond(respond)
+
+    return make
 
 
-async def _kafka_down(site: Site) -> None:
-    assert site.broker
-    await asyncio.to_thread(site.broker.server.kill)
+# Processes.
 
 
 async def _deliverer_killed(site: Site) -> None:
@@ -126,181 +106,224 @@ async def _workers_killed(site: Site) -> None:
 
         async def is_replaced(former: Sequence[int] = former) -> bool:
             now = site.deliverer.workers
-            return len(now) == len(former) and set(now) != set(former)
+            is_new = len(now) == len(former) and set(now) != set(former)
+            return is_new and await site.deliverer.is_ready()  # the other one delivers until then
 
         await until("a worker has been started again", is_replaced)
 
 
 async def _worker_hangs(site: Site) -> None:
     """Stop a worker for longer than its lease, while it waits for receivers."""
-    await _slow_receivers(site)
+    await _slow_receivers(1)(site)
     await asyncio.sleep(3)
     worker, *_ = site.deliverer.workers
-    os.kill(worker, signal.SIGSTOP)
-    await asyncio.sleep(6)
-    os.kill(worker, signal.SIGCONT)
+    await _stop(worker, 6)
 
 
-async def _slow_receivers(site: Site) -> None:
-    async def respond(_: object) -> int:
-        await asyncio.sleep(1)
-        return 200
+async def _cpu_taken(site: Site) -> None:
+    """Let the workers have the CPU for half of the time only, as a crowded host does."""
 
-    for receiver in site.receivers:
-        receiver.respond(respond)
+    async def take() -> None:
+        while True:
+            await asyncio.gather(*(_stop(worker, 0.4) for worker in site.deliverer.workers))
+            await asyncio.sleep(0.4)
+
+    taking = asyncio.create_task(take())
+    site.stack.callback(taking.cancel)
+
+
+async def _stop(process: int, seconds: float) -> None:
+    os.kill(process, signal.SIGSTOP)
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+
+async def _log_reader_gone(site: Site) -> None:
+    """End whoever reads the log, and have something to be logged."""
+    assert site.log is not None
+    asyncio.get_running_loop().remove_reader(site.log)
+    os.close(site.log)
+    await site.receivers[0].down()
+
+
+# The database.
+
+
+async def _database_down(site: Site) -> None:
+    await asyncio.to_thread(site.server.stop, at_once=True)
+
+
+async def _session(site: Site) -> PostgresConnection:
+    """Return a session that somebody else has on the database, as long as there is the site."""
+    return await site.stack.enter_async_context(site.server.connected(site.place.database))
+
+
+async def _deliveries_locked(site: Site) -> None:
+    """Hold locks on deliveries that wait for a retry, as a forgotten transaction does."""
+    site.receivers[0].respond(*[500] * 5, 200)
+    session = await _session(site)
+    waiting = "SELECT 1 FROM deliveries WHERE state = 'pending' AND worker IS NULL FOR UPDATE"
+
+    async def are_locked() -> bool:
+        transaction = session.transaction()
+        await transaction.start()
+        if await session.fetch(waiting):
+            return True
+        await transaction.rollback()
+        return False
+
+    await until("deliveries wait for a retry", are_locked)
+
+
+async def _locked_for_moments(site: Site) -> None:
+    """Have somebody lock the deliveries for most of the time, a moment each time."""
+    session = await _session(site)
+
+    async def lock() -> None:
+        while True:
+            async with session.transaction():
+                await session.execute("LOCK TABLE deliveries IN EXCLUSIVE MODE")
+                await asyncio.sleep(0.8)
+            await asyncio.sleep(0.1)
+
+    locking = asyncio.create_task(lock())
+    site.stack.callback(locking.cancel)
+
+
+async def _erasure_waits(site: Site) -> None:
+    """Erase an environment while somebody's transaction that has stored events is open."""
+    other = Api(site.customers[0].session, site.customers[0].base)
+    await other.subscribe(site.receivers[0].url)
+    session = await _session(site)
+    await session.transaction().start()
+    # The locks that an insert takes, and a transaction that has written.
+    await session.execute("LOCK TABLE events IN ROW EXCLUSIVE MODE")
+    await session.execute("SELECT txid_current()")
+    await other.call("DELETE", f"environments/{other.environment}")
+
+
+async def _flooded_with_old(site: Site) -> None:
+    """Have more that is too old than a round of retention deletes in minutes."""
+    await site.place.execute(_OLD_DEAD_LETTERS)
+
+
+# Kafka.
+
+
+async def _kafka_down(site: Site) -> None:
+    """Kill Kafka, and have an operational event that it should get."""
+    assert site.broker
+    await asyncio.to_thread(site.broker.server.kill)
+    await _rotate_key(site)
+
+
+async def _rotate_key(site: Site) -> None:
+    api = site.customers[0]
+    await api.call("POST", f"environments/{api.environment}/settings/verification-keys")
+
+
+async def _consumer_stopped(site: Site) -> None:
+    await site.consumer.terminate()
+
+
+async def _consumer_stopped_and_messages_sent(site: Site) -> None:
+    await site.consumer.terminate()
+    for first in range(0, _BEHIND, 1_000):
+        await site.produce(range(10_000 + first, 11_000 + first))
+
+
+async def _consumer_stopped_and_key_rotated(site: Site) -> None:
+    await site.consumer.terminate()
+    await _rotate_key(site)
 
 
 FAULTS: Final[Sequence[Fault]] = (
+    # The longest first: some are tried beside one another.
+    Fault("more is too old than is deleted", ("RetentionLate",), _flooded_with_old),
+    Fault(
+        "an erasure waits for a transaction that was left open", ("ErasureLate",), _erasure_waits
+    ),
     Fault("nothing", (), _nothing),
     Fault("one receiver is down", (), _one_receiver_down),
     Fault("one receiver hangs", (), _one_receiver_hangs),
+    Fault("all receivers are unreachable", ("EnvironmentsUnreachable",), _all_receivers_down),
     Fault(
-        "all receivers are unreachable",
-        ("NotificationEnvironmentsUnreachable",),
-        _all_receivers_down,
+        "receivers are slow, and all requests in flight are taken",
+        # The second is what customers notice of the first.
+        ("DeliveriesLate", "FirstAttemptsLate"),
+        _slow_receivers(1),
+        Plan({"WEBHOOKS_MAX_IN_FLIGHT": "4"}),
+    ),
+    Fault(
+        "a transaction that was left open holds deliveries",
+        ("DeliveriesLate",),
+        _deliveries_locked,
+        Plan({"WEBHOOKS_RETRY_INTERVAL": "3s"}),
     ),
     Fault(
         "the database is down",
-        (
-            "NotificationApiErrors",
-            "NotificationBackgroundTaskFailing",
-            "NotificationPartUnavailable",
-        ),
+        # Publishers get 503, and nearly all tasks need the database.
+        ("PartUnavailable", "ApiErrors", "BackgroundTaskFailing"),
         _database_down,
     ),
     Fault(
-        "Kafka is down",
-        ("NotificationBackgroundTaskFailing", "NotificationPartUnavailable"),
-        _kafka_down,
-        with_kafka=True,
+        "the database is slow, and connections are few",
+        ("ConnectionsScarce",),
+        _locked_for_moments,
+        Plan({"DB_POOL_SIZE": "1"}),
     ),
     Fault(
-        "the process that delivers is killed", ("NotificationNothingDelivers",), _deliverer_killed
+        "Kafka is down, and an operational event waits",
+        # The tasks that consume, relay and measure the lag fail meanwhile.
+        ("PartUnavailable", "BackgroundTaskFailing", "MessagesNotRelayed"),
+        _kafka_down,
+        Plan(kafka=_UP_AND_API),
     ),
-    Fault("all processes are killed", ("NotificationAbsent",), _all_killed),
+    Fault(
+        "the consumer is stopped, and messages come",
+        ("KafkaLag",),
+        _consumer_stopped_and_messages_sent,
+        Plan(kafka=frozenset({"consumer", "api"})),
+    ),
+    Fault(
+        "the consumer is stopped, and an operational event waits",
+        ("MessagesNotRelayed",),
+        _consumer_stopped_and_key_rotated,
+        Plan(kafka=frozenset({"consumer", "api"})),
+    ),
+    Fault(
+        "the consumer is stopped, and nobody else knows Kafka",
+        ("KafkaLagUnknown",),
+        _consumer_stopped,
+        Plan(kafka=frozenset({"consumer"})),
+    ),
+    Fault("the process that delivers is killed", ("NothingDelivers",), _deliverer_killed),
+    Fault("all processes are killed", ("Absent",), _all_killed),
+    Fault("workers keep ending", ("WorkersRestarting",), _workers_killed),
     Fault(
         "a worker hangs for longer than its lease",
-        ("NotificationResultsFenced",),
+        ("ResultsFenced",),
         _worker_hangs,
-        {"WEBHOOKS_LEASE": "3s", "WEBHOOKS_WRITE_TIMEOUT": "2s"},
+        Plan({"WEBHOOKS_LEASE": "3s", "WEBHOOKS_WRITE_TIMEOUT": "2s"}),
     ),
-    Fault("workers keep ending", ("NotificationWorkersRestarting",), _workers_killed),
+    Fault("workers get half of the CPU's time", ("EventLoopLags",), _cpu_taken),
+    Fault(
+        "requests in flight need more open files than there may be",
+        # /readyz names what is short at its part `sending`.
+        ("ResourceExhausted", "PartUnavailable"),
+        _slow_receivers(8),
+        Plan({"WEBHOOKS_MAX_IN_FLIGHT": "512"}, open_files=100),
+        {
+            "DeliveriesLate": "What could not be sent waits for its next turn.",
+            "FirstAttemptsLate": "It is sent after that.",
+        },
+    ),
+    Fault(
+        "what reads the log has ended",
+        ("LogLinesDropped",),
+        _log_reader_gone,
+        Plan(has_log_pipe=True),
+    ),
 )
-
-
-async def try_faults(rules: str, words: Sequence[str]) -> Sequence[str]:
-    """Make each fault that is asked for; return what did not happen as it must."""
-    programs = find_programs()
-    assert programs, "PostgreSQL is not here"
-    wrong = []
-    for fault in FAULTS:
-        if words and not any(word in fault.name for word in words):
-            continue
-        with started(programs) as server:
-            fired = await _fired_for(fault, server, rules)
-        is_right = fired == set(fault.alerts)
-        told = ", ".join(sorted(fired)) or "no alert"
-        print(f"{'ok' if is_right else 'WRONG':6} {fault.name}: {told}", flush=True)
-        if not is_right:
-            wrong.append(fault.name)
-    return wrong
-
-
-async def _fired_for(fault: Fault, server: OwnServer, rules: str) -> set[str]:
-    """Return the alerts that fire from the fault on, which begins on a system at rest."""
-    async with AsyncExitStack() as stack:
-        site, prometheus = await _site(stack, fault, server, rules)
-        loading = asyncio.create_task(_load(site.customers))
-        stack.callback(loading.cancel)
-        await asyncio.sleep(_SETTLED)
-        early = await _firing(prometheus)
-        assert not early, f"{early} before {fault.name}"
-        await fault.make(site)
-        return await _watch(prometheus, set(fault.alerts))
-
-
-async def _watch(prometheus: str, expected: set[str]) -> set[str]:
-    """Return all that fires until what is expected has, and for some time after."""
-    fired: set[str] = set()
-    loop = asyncio.get_running_loop()
-    patience = loop.time() + (180.0 if expected else 0.0)
-    end = loop.time() + _WATCHED
-    while loop.time() < end:
-        fired |= await _firing(prometheus)
-        await asyncio.sleep(0.5)
-        if not expected <= fired and loop.time() < patience:
-            end = loop.time() + _WATCHED
-    return fired
-
-
-async def _site(
-    stack: AsyncExitStack, fault: Fault, server: OwnServer, rules: str
-) -> tuple[Site, str]:
-    """Start all of an installation, and a Prometheus; return it and where that is."""
-    folder = Path(stack.enter_context(TemporaryDirectory()))
-    # Not dropped: the server that it is on is ended, and may be down by then.
-    place = ServerPlace(server, "postgres")
-    settings = {
-        "ENV": "test",
-        "PROJECT_MANAGEMENT_API_URI": "",
-        "WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8",
-        "WEBHOOKS_MAX_IN_FLIGHT": "64",
-        "WEBHOOKS_RETRY_INTERVAL": "1s",
-    }
-    broker = None
-    if fault.with_kafka:
-        (folder / "kafka").mkdir()
-        broker = stack.enter_context(running_broker(folder / "kafka"))
-        settings |= {"KAFKA_BROKERS": broker.server.address}
-    deliverer = Up(
-        folder / "up", {**settings, **fault.settings}, place=place, options=("--workers", "2")
-    )
-    await stack.enter_async_context(served_by(deliverer))
-    api_server = Up(folder / "api", settings, command="api", place=place)
-    api = await stack.enter_async_context(served_by(api_server))
-    receivers = [await stack.enter_async_context(Receiver(200)) for _ in range(_CUSTOMERS)]
-    customers = [Api(api.session, api.base) for _ in receivers]
-    for customer, receiver in zip(customers, receivers, strict=True):
-        await customer.subscribe(receiver.url)
-    targets = [f"127.0.0.1:{up.ports[1]}" for up in (deliverer, api_server)]
-    prometheus = await stack.enter_async_context(_prometheus(folder, rules, targets))
-    return Site(server, deliverer, api_server, customers, receivers, broker), prometheus
-
-
-@asynccontextmanager
-async def _prometheus(folder: Path, rules: str, targets: Sequence[str]) -> AsyncIterator[str]:
-    """Scrape each second, by the shortened rules; gives the URL."""
-    (port,) = free_ports(1)
-    (folder / "rules.yaml").write_text(shortened(rules))
-    job = {"job_name": "notification-management", "static_configs": [{"targets": targets}]}
-    content = {
-        "global": {"scrape_interval": "2s", "evaluation_interval": "1s"},
-        "rule_files": [str(folder / "rules.yaml")],
-        "scrape_configs": [job],
-    }
-    (folder / "prometheus.json").write_text(json.dumps(content))  # JSON is YAML
-    command = (
-        *("prometheus", f"--config.file={folder / 'prometheus.json'}"),
-        *(f"--storage.tsdb.path={folder / 'series'}", f"--web.listen-address=127.0.0.1:{port}"),
-    )
-    url = f"http://127.0.0.1:{port}"
-    async with running(folder, command, {}), aiohttp.ClientSession() as client:
-        await until_ok(client, f"{url}/-/ready")
-        yield url
-
-
-async def _firing(prometheus: str) -> set[str]:
-    query = {"query": 'ALERTS{alertstate="firing"}'}
-    url = f"{prometheus}/api/v1/query"
-    async with aiohttp.request("GET", url, params=query) as response:
-        found = await response.json()
-    return {series["metric"]["alertname"] for series in found["data"]["result"]}
-
-
-async def _load(customers: Sequence[Api]) -> None:
-    """Publish some events a second for each customer, also while that fails."""
-    for number in count():
-        for customer in customers:
-            with suppress(aiohttp.ClientError, TimeoutError):
-                await customer.try_to_publish([event_named(f"{customer.environment}-{number}")])
-        await asyncio.sleep(0.3)

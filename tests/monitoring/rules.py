@@ -48,6 +48,7 @@ _DELAY, _WAIT, _LAG = (
     "notification_db_connection_wait_seconds",
     "notification_event_loop_lag_seconds",
 )
+_DUE_LATE, _FIRST_LATE = "NotificationDeliveriesLate", "NotificationFirstAttemptsLate"
 _GONE: Final = f"1+0x2 stale _x{_MINUTES}"
 
 HEALTHY: Final[Series] = {
@@ -90,8 +91,8 @@ FAULTS: Final[Mapping[str, Series]] = {
     "NotificationPartUnavailable": _each(
         "notification_part_unavailable", _still(1), 'part="storage"'
     ),
-    "NotificationDeliveriesLate": _each("notification_oldest_due_delivery_age_seconds", "0+60x30"),
-    "NotificationFirstAttemptsLate": _histogram(_DELAY, 600, 60),
+    _DUE_LATE: _each("notification_oldest_due_delivery_age_seconds", "0+60x30"),
+    _FIRST_LATE: _histogram(_DELAY, 600, 60),
     "NotificationKafkaLag": _each(
         "notification_kafka_consumer_lag_messages", "0+6000x30", 'topic="t",partition="0"'
     ),
@@ -132,6 +133,12 @@ def rule_tests(rules: Path) -> str:
             ("NotificationAbsent", "NotificationKafkaLagUnknown"),
         ),
         *((alert, {**HEALTHY, **series}, (alert,)) for alert, series in FAULTS.items()),
+        # All requests in flight are taken: what is due waits, and what is sent has waited.
+        (
+            "sending is at its limit",
+            {**HEALTHY, **FAULTS[_DUE_LATE], **FAULTS[_FIRST_LATE]},
+            (_DUE_LATE, _FIRST_LATE),
+        ),
     ]
     return yaml.safe_dump(
         {
