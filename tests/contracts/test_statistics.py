@@ -231,6 +231,11 @@ async def test_merging_changes_no_figure(harness: Harness) -> None:
     assert await figures() == before, "the last hour is not merged"
     assert await _merge_all(harness, harness.clock.now() + MINUTE) > 0
     assert await figures() == before
+    if isinstance(harness.storage, SqlStorage):
+        rows = sa.select(sa.func.count()).where(statistics.c.webhook_id == other.webhook_id)
+        async with harness.storage.database.query() as connection:
+            hours = len(before[4])
+            assert (await connection.execute(rows)).scalar_one() == hours, "one for each hour"
 
 
 async def test_what_is_counted_late_of_a_merged_minute_is_merged_too(harness: Harness) -> None:
