@@ -215,6 +215,12 @@ async def _flooded_with_old(site: Site) -> None:
 async def _kafka_down(site: Site) -> None:
     """Kill Kafka, and have an operational event that it should get."""
     assert site.broker
+    assert site.kafka
+    *_, load = site.loads
+    load.cancel()
+    # A producer that has something to send would try for ever.
+    await asyncio.wait([load])
+    await site.kafka.close()
     await asyncio.to_thread(site.broker.server.kill)
     await _rotate_key(site)
 

@@ -18,7 +18,6 @@ from typing import Final
 
 import aiohttp
 import yaml
-from aiokafka.errors import KafkaError
 from attrs import field, frozen
 
 from tests.faults.place import ServerPlace
@@ -85,7 +84,8 @@ class Plan:
 class Site:
     """An installation under load: a process that delivers, one that only serves, receivers.
 
-    ``stack`` ends with it, ``log`` is the end of the pipe that its log is read from.
+    ``stack`` ends with it, ``log`` is the end of the pipe that its log is read from, and ``loads``
+    are what publishes: by the API, and to Kafka.
     """
 
     stack: AsyncExitStack
@@ -100,6 +100,7 @@ class Site:
     broker: Broker | None
     kafka: Kafka | None
     log: int | None
+    loads: list[asyncio.Task[None]] = field(factory=list)
 
     async def firing(self) -> set[str]:
         """Return the alerts that fire now."""
@@ -160,9 +161,9 @@ async def opened(plan: Plan, server: OwnServer, folder: Path, rules: str) -> Asy
             *(stack, server, place, deliverer, api_server, consumer, customers, receivers),
             *(prometheus, broker, kafka, log),
         )
-        loads = [_load(customers), *([_load_by_kafka(site)] if kafka else ())]
-        for load in map(asyncio.create_task, loads):
-            stack.callback(load.cancel)
+        for load in (_load(customers), *([_load_by_kafka(site)] if kafka else ())):
+            site.loads.append(asyncio.create_task(load))
+            stack.callback(site.loads[-1].cancel)
         yield site
 
 
@@ -217,8 +218,7 @@ async def _load(customers: Sequence[Api]) -> None:
 
 
 async def _load_by_kafka(site: Site) -> None:
-    """Send some events a second to Kafka, until that fails."""
-    with suppress(KafkaError):
-        for number in count():
-            await site.produce([number])
-            await asyncio.sleep(_PAUSE)
+    """Send some events a second to Kafka."""
+    for number in count():
+        await site.produce([number])
+        await asyncio.sleep(_PAUSE)
