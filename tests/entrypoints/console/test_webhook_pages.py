@@ -1,12 +1,17 @@
 """The pages of webhooks: listing, creating, changing, testing, disabling, deleting."""
 
+from datetime import timedelta
+
 import pytest
 import sqlalchemy as sa
 
+from notification_core.model.delivery import ReceivedResponse
+from notification_core.model.phases import Phases
 from tests.entrypoints.api_services import log_gone, log_success
 from tests.entrypoints.console.conftest import HOSTILE, Console
 from tests.entrypoints.console.scenes import get_webhook, publish, subscribed
 
+MS = timedelta(milliseconds=1)
 FORM = {"name": "Mine", "url": "https://example.com/", "method": "post", "events": "job-created"}
 
 
@@ -166,6 +171,15 @@ async def test_a_test_event_is_sent_and_its_response_shown(console: Console) -> 
     page = await console.post(path(console, webhook_id, "/test"), event="job-created")
     assert "The test event failed 503" in page.words
     assert "look for the cause" in page.words
+
+
+async def test_where_the_time_of_a_test_went_is_shown(console: Console) -> None:
+    webhook_id = await subscribed(console)
+    measured = ReceivedResponse(204, (), b"", phases=Phases(connect=MS, first_byte=2 * MS))
+    console.stage.sender.respond("https://example.com/hook", measured)
+    page = await console.post(path(console, webhook_id, "/test"), event="job-created")
+    assert "TCP connection 1.0 ms First byte 2.0 ms" in page.words
+    assert "A new connection was opened." in page.words
 
 
 async def test_it_is_disabled_for_a_time_and_enabled_again(console: Console) -> None:

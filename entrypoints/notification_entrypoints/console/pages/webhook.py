@@ -11,6 +11,7 @@ from notification_entrypoints.api.problems import RequestRefused
 from notification_entrypoints.console.figures import charts_of
 from notification_entrypoints.console.forms import key_of, refused_by, sent_form, text_of
 from notification_entrypoints.console.page import ConsolePage, id_in, open_page
+from notification_entrypoints.console.phases import phase_figures
 from notification_entrypoints.console.rendering import since_choices
 from notification_entrypoints.console.subjects import webhook_of
 from notification_entrypoints.console.webhook_states import REASONS, WHAT_TO_DO, state_of
@@ -59,6 +60,7 @@ async def _show(page: ConsolePage, *, status: int = 200, **context: Any) -> web.
         since_choices=since_choices(page.now),
         event_types=[known["name"] for known in event_types.json],
         tested=await _tested(page, tested) if tested else None,
+        phase_figures=phase_figures,
         reasons=REASONS,
         what_to_do=WHAT_TO_DO,
         done=query.get("done", ""),
