@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Final, Self
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 
 @frozen
@@ -36,7 +36,8 @@ class Phases:
         """
         if not self.is_reused:
             return self
-        return evolve(self, first_byte=duration - (self.read or timedelta()))
+        waited = duration if self.read is None else duration - self.read
+        return type(self)(first_byte=waited, read=self.read)
 
 
 REUSED: Final = Phases()
