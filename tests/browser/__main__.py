@@ -13,7 +13,7 @@ import subprocess
 import sys
 import uuid
 from argparse import ArgumentParser
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
@@ -28,6 +28,7 @@ from playwright.async_api import Browser, Page, Playwright, Request, Response, a
 
 from tests.browser import portal, stories, times
 from tests.browser.day import add_day
+from tests.browser.letters import add_letters
 from tests.browser.pictures import draw
 from tests.support.ports import free_ports
 from tests.support.services import START_SECONDS, responding, running, until_ok
@@ -38,9 +39,6 @@ WIDTHS: Final = (360, 768, 1440)
 _HEIGHT: Final = 900
 _EVENTS: Final = 40
 _AXE_RULES: Final = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']}"
-
-Paths = Mapping[str, str]
-"""The paths of pages by a name."""
 
 
 async def main() -> int:
@@ -65,10 +63,10 @@ async def main() -> int:
             with_script = "with" if script else "without"
             print(f"{len(paths)} pages, {scheme}, {with_script} JavaScript: {len(found)} faults")
             faults += found
-        faults += await stories.run(browser, url, paths["overview"], call)
-        faults += await portal.run(await _launch(playwright, portal.BLOCKS_THIRD_PARTY_COOKIES))
         if given.pictures is not None:
             await draw(browser, url, paths, WIDTHS, given.pictures)
+        faults += await stories.run(browser, url, paths, call)
+        faults += await portal.run(await _launch(playwright, portal.BLOCKS_THIRD_PARTY_COOKIES))
         await browser.close()
     for fault in dict.fromkeys(faults):
         print(f"- {fault}")
@@ -92,7 +90,7 @@ def _axe() -> str:
 
 
 async def _look(
-    browser: Browser, url: str, paths: Paths, scheme: Any, *, script: str | None
+    browser: Browser, url: str, paths: stories.Paths, scheme: Any, *, script: str | None
 ) -> Sequence[str]:
     """Open each page at each width; return what is wrong. Without a ``script`` none runs."""
     context = await browser.new_context(color_scheme=scheme, java_script_enabled=script is not None)
@@ -146,7 +144,7 @@ async def _accessibility(page: Page, axe: str) -> list[str]:
 
 
 @asynccontextmanager
-async def _console() -> AsyncIterator[tuple[str, Paths, stories.Call]]:
+async def _console() -> AsyncIterator[tuple[str, stories.Paths, stories.Call]]:
     """Run a server with something to see; gives its origin, the paths of its pages and its API."""
     api, ops, receiver = free_ports(3)
     variables = {"API_SERVER_PORT": str(api), "OPS_SERVER_PORT": str(ops), "TZ": "UTC"}
@@ -173,7 +171,7 @@ async def _call(
         return await response.json()
 
 
-async def _fill(call: stories.Call, receiver: str, folder: Path) -> Paths:
+async def _fill(call: stories.Call, receiver: str, folder: Path) -> stories.Paths:
     """Create webhooks, publish events, and wait until some have arrived and some have failed."""
     environment_id = uuid.uuid4()
     environment = f"/environments/{environment_id}"
@@ -197,6 +195,7 @@ async def _fill(call: stories.Call, receiver: str, folder: Path) -> Paths:
             await asyncio.sleep(0.1)
     for webhook_id, failing in ((works, 0.04), (fails, 0.5)):
         add_day(folder, environment_id, UUID(webhook_id), failing)
+    of_json, of_bytes, to_replay = add_letters(folder, environment_id)
     deliveries = await call("GET", f"/webhooks/{fails}/deliveries?limit=100")
     delivery = max(deliveries, key=lambda each: each["attempt"])
     events = await call("GET", f"{environment}/events")
@@ -222,6 +221,10 @@ async def _fill(call: stories.Call, receiver: str, folder: Path) -> Paths:
         "publish": f"{console}/publish",
         "keys": f"{console}/keys",
         "api-keys": "/console/api-keys",
+        "dead-letters": "/console/dead-letters",
+        "dead-letter": f"/console/dead-letters/{of_json}",
+        "dead-letter-bytes": f"/console/dead-letters/{of_bytes}",
+        "dead-letter-event": f"/console/dead-letters/{to_replay}",
         "installation-audit": "/console/audit",
         "audit": f"{console}/audit",
         "erasure": f"{console}/erasure",

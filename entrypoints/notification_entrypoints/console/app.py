@@ -18,6 +18,7 @@ from notification_entrypoints.console.pages import (
     api_keys,
     audit,
     changes,
+    dead_letters,
     deliveries,
     environments,
     erasure,
@@ -49,6 +50,7 @@ PAGES = (
     keys,
     audit,
     api_keys,
+    dead_letters,
     erasure,
     changes,
 )

@@ -40,6 +40,7 @@ NAVIGATION: Final = (
     RailEntry("erasure", "Erasure", "erasure", Scope.ADMIN),
     RailEntry("environments", "Environments", "environments", of_installation=True),
     RailEntry("api_keys", "API keys", "api-keys", Scope.ADMIN, of_installation=True),
+    RailEntry("dead_letters", "Dead letters", "dead-letters", Scope.ADMIN, of_installation=True),
     RailEntry("installation_audit", "Audit log", "audit", Scope.ADMIN, of_installation=True),
 )
 """The rail, from the top: first what an environment has, then what the installation has."""

@@ -65,6 +65,7 @@ def _templates() -> "Environment":
         "duration": format_duration,
         "progress": progress,
         "bytes": size_of,
+        "size": size,
     }
     environment.globals |= {"static": static_url, "has_static": has_static, "VERSION": VERSION}
     return environment
@@ -132,8 +133,12 @@ def progress(replay: Mapping[str, Any]) -> int:
 
 def size_of(text: str) -> str:
     """Return how many bytes a text has."""
-    size = len(text.encode())
-    return f"{size:,} B" if size < _KIB * 10 else f"{size / _KIB:,.1f} KiB"
+    return size(len(text.encode()))
+
+
+def size(count: int) -> str:
+    """Return a number of bytes: ``312 B``, ``64.0 KiB``."""
+    return f"{count:,} B" if count < _KIB * 10 else f"{count / _KIB:,.1f} KiB"
 
 
 def rough(span: timedelta) -> str:

@@ -69,6 +69,9 @@ OPERATOR: Final = {
     f"GET {PREFIX}/api-keys",
     f"POST {PREFIX}/api-keys",
     f"POST {PREFIX}/api-keys/{{key_id}}/revoke",
+    f"GET {PREFIX}/dead-letters",
+    f"GET {PREFIX}/dead-letters/{{letter_id}}",
+    f"POST {PREFIX}/dead-letters/{{letter_id}}",
 }
 
 
@@ -232,5 +235,5 @@ async def test_each_route_serves_those_who_may_and_nobody_else(
 
 
 def _in_good_order(route: str) -> tuple[int, str]:
-    ends = ("/revoke", "/cancel", "/delete", "/erasure")
+    ends = ("/revoke", "/cancel", "/delete", "{letter_id}", "/erasure")
     return next((n for n, end in enumerate(ends, 1) if route.endswith(end)), 0), route
