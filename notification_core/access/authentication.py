@@ -10,6 +10,7 @@ from notification_core.errors import ApiKeyNotFound, CredentialRefused
 from notification_core.model.api_key import ApiKey, KeyState, api_key_id_in, matches_hash
 from notification_core.model.caller import Caller, Scope
 from notification_core.model.console_session import CredentialGrant
+from notification_core.model.event import timestamp_of
 from notification_core.ports.api_keys import ApiKeyStore
 from notification_core.ports.clock import Clock
 from notification_core.ports.credentials import CredentialScheme
@@ -85,7 +86,8 @@ class StoredKeys(CredentialScheme):
             case KeyState.REVOKED:
                 return "The API key was revoked. Use another one."
             case KeyState.EXPIRED:
-                return f"The API key expired at {key.expires_at}. Use another one."
+                at = f" at {timestamp_of(key.expires_at)}" if key.expires_at else ""
+                return f"The API key expired{at}. Use another one."
             case KeyState.ACTIVE:
                 return None
 

@@ -139,7 +139,7 @@ def verify_standard_webhook(
         return _verify_entries(keys, secrets, _header(fields, "webhook-signature"), content)
     entries = _entries(_header(fields, "webhook-signature"), "v1a")
     if not entries:
-        raise InvalidSignature("The webhook-signature holds no v1a signature.")
+        raise InvalidSignature("The webhook-signature has no v1a signature.")
     return _verify(keys, [_standard_signature(entry) for entry in entries], content)
 
 
@@ -151,7 +151,7 @@ def _verify_entries(
     symmetric = _entries(header, "v1") if secrets else ()
     if not asymmetric and not symmetric:
         versions = [name for name, given in (("v1a", public_keys), ("v1", secrets)) if given]
-        problem = f"The webhook-signature holds no {' and no '.join(versions)} signature."
+        problem = f"The webhook-signature has no {' and no '.join(versions)} signature."
         raise InvalidSignature(problem)
     digests = [hmac.digest(secret, content, "sha256") for secret in secrets]
     for entry in symmetric:

@@ -33,7 +33,8 @@ from notification_entrypoints.commands.exit_codes import (
 DEFAULT_API = "http://127.0.0.1:3615/api"
 DEFAULT_OPS = "http://127.0.0.1:3616"
 KEY_VARIABLE = "NOTIFICATION_API_KEY"
-_NOT_OURS = "what answers there is not this API"
+_NOT_OURS = "What responds there is not this API."
+_OPS_SERVER = "The ops server has "
 _PAUSE_SECONDS = 0.5
 _PAGE = "100"
 
@@ -134,7 +135,7 @@ class ApiClient:
             raise self._unavailable(error) from error
         except notification_client.NotOurApi as error:
             if error.status < HTTPStatus.MULTIPLE_CHOICES:
-                said = f"What answers at {api.url} is not our {api.name}."
+                said = f"What responds at {api.url} is not our {api.name}."
                 raise CommandFailed(said) from error
             raise self._refusal(error.status, _NOT_OURS, (), path) from error
         except notification_client.ApiRefused as error:
@@ -152,7 +153,7 @@ class ApiClient:
         self, status: int, reason: str, details: Sequence[FieldError], path: str
     ) -> ApiRefused:
         message = _denied(self._api, status, reason) if status in DENIED else reason
-        message += _hint(self._api, status, path)
+        message += _hint(self._api, status, path, reason)
         return ApiRefused(status, message, [Detail(each.field, each.message) for each in details])
 
 
@@ -205,13 +206,15 @@ class _Running(msgspec.Struct):
     state: str
 
 
-def _hint(api: Api, status: int, path: str) -> str:
+def _hint(api: Api, status: int, path: str, reason: str) -> str:
     """Return what may be wrong with the URL if a path is missing that a server of ours has."""
     is_fixed = path in {"/status", "/webhooks/events"} or path.startswith("/environments/")
     if status != HTTPStatus.NOT_FOUND or not is_fixed:
         return ""
     if api.option == "--ops":
         return f" Is {api.url} the ops server (by default {DEFAULT_OPS})? Set {api.option}."
+    if reason.startswith(_OPS_SERVER):
+        return f" Is {api.url} the API (by default {DEFAULT_API})? Set {api.option}."
     if not urlsplit(api.url).path.endswith("/api"):
         return f" The API's URL ends with /api: is it {api.url}/api? Set {api.option}."
     return ""

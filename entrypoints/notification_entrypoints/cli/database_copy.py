@@ -26,18 +26,19 @@ from notification_entrypoints.config.report import unknown_variables
     "target",
     metavar="URI",
     envvar="DB_URI",
-    required=True,
     help="The PostgreSQL database, which must be empty: postgresql://HOST/DATABASE (default: the "
     "one at DB_URI, whose password no other user of this host sees).",
 )
 @asynchronous
-async def copy(source: str, target: str) -> None:
+async def copy(source: str, target: str | None) -> None:
     """Copy all data from a SQLite database to PostgreSQL.
 
     Stop all processes of both databases first. The source is only read, and every row is compared
     with its copy at the end. If the command is interrupted, run it again: it continues. The servers
     of the copy need the source's DB_ENCRYPTION_SECRET; `up` keeps it in a file beside the database.
     """
+    if target is None:
+        raise click.UsageError("Give the PostgreSQL database as --to, or set DB_URI.")
     note(unknown_variables(os.environ))
     async with open_copy(source, target, os.environ) as database_copy:
         await database_copy.prepare()

@@ -17,6 +17,7 @@ from notification_core.errors import DeadLetterNotFound, EnvironmentBeingErased,
 from notification_core.ingest.dead_letters import DeadLetterReplay
 from notification_core.model.event import timestamp_of
 from notification_core.ports.dead_letters import DeadLetterSummary, StoredDeadLetter
+from notification_entrypoints.cli.groups import Commands
 from notification_entrypoints.cli.options import ID, WholeNumber, data_option, examples
 from notification_entrypoints.cli.terminal import (
     asynchronous,
@@ -31,7 +32,7 @@ from notification_entrypoints.commands.maintenance import open_dead_letters
 _MOST_SHOWN = 100_000
 
 
-@click.group("dead-letters")
+@click.group("dead-letters", cls=Commands)
 def command() -> None:
     """Look at messages from Kafka that were not events, and try them again.
 

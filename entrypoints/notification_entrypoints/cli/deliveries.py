@@ -7,6 +7,7 @@ import msgspec
 
 from notification_entrypoints.cli.attempts import print_attempt
 from notification_entrypoints.cli.client import Api, api_option, ask
+from notification_entrypoints.cli.groups import Commands
 from notification_entrypoints.cli.ids import delivery_id_argument, webhook_id_argument
 from notification_entrypoints.cli.options import WholeNumber, examples
 from notification_entrypoints.cli.terminal import (
@@ -45,9 +46,9 @@ class _Delivery(msgspec.Struct):
     next_attempt_at: str | None = None
 
 
-@click.group("deliveries")
+@click.group("deliveries", cls=Commands)
 def command() -> None:
-    """Show where events stand on their way to a webhook, and deliver one again."""
+    """List and show the deliveries of a webhook, and redeliver one."""
 
 
 @command.command(

@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from notification_entrypoints.cli.client import Api, api_option, ask, ask_until_ended
+from notification_entrypoints.cli.groups import Commands
 from notification_entrypoints.cli.ids import environment_id_argument
 from notification_entrypoints.cli.options import examples
 from notification_entrypoints.cli.terminal import (
@@ -17,7 +18,7 @@ from notification_entrypoints.cli.terminal import (
 )
 
 
-@click.group("environments")
+@click.group("environments", cls=Commands)
 def command() -> None:
     """Erase all that is stored of an environment."""
 

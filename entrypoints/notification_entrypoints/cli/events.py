@@ -10,6 +10,7 @@ import msgspec
 from notification_client import PublishedEvent
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
 from notification_entrypoints.cli.completion import complete_event_id, complete_event_type
+from notification_entrypoints.cli.groups import Commands
 from notification_entrypoints.cli.ids import environment_option
 from notification_entrypoints.cli.options import (
     EVENT_ID,
@@ -70,7 +71,7 @@ class _Event(msgspec.Struct):
 _environment = environment_option("Whose events")
 
 
-@click.group("events")
+@click.group("events", cls=Commands)
 def command() -> None:
     """List event types and published events, show an event's deliveries, publish an example."""
 

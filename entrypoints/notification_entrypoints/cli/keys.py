@@ -7,6 +7,7 @@ import msgspec
 
 from notification_entrypoints.cli.client import Api, api_option, ask, list_all
 from notification_entrypoints.cli.completion import complete_environment_id, complete_key_id
+from notification_entrypoints.cli.groups import Commands
 from notification_entrypoints.cli.options import ID, examples, time_to_come
 from notification_entrypoints.cli.tables import plain
 from notification_entrypoints.cli.terminal import (
@@ -39,7 +40,7 @@ class _NewKey(msgspec.Struct):
     key: str
 
 
-@click.group("keys")
+@click.group("keys", cls=Commands)
 def command() -> None:
     """Create, list and revoke API keys; this takes a key with scope admin."""
 
@@ -75,7 +76,8 @@ def command() -> None:
     "--expires",
     callback=time_to_come,
     metavar="TIME",
-    help="When it expires, like 2027-06-30T00:00:00Z (default: never).",
+    help="When it expires, like 2027-06-30T00:00:00Z, or how long from now, like 720h "
+    "(default: never).",
 )
 @json_option
 @api_option

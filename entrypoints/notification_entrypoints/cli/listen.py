@@ -35,6 +35,10 @@ from notification_entrypoints.commands.exit_codes import ApiRefused, ApiUnavaila
 
 HOST = "127.0.0.1"
 
+_NOT_ALLOWED = (
+    f"The server sends no requests to {HOST} (SSRF protection). Start it with "
+    "WEBHOOKS_ALLOWED_NETWORKS=127.0.0.0/8,::1/128, and without WEBHOOKS_REQUIRE_HTTPS."
+)
 _MAX_BODY_BYTES = 2 * 1024 * 1024
 _STATUS = re.compile(r"[2-5][0-9]{2}")
 _FORWARD_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
@@ -265,9 +269,13 @@ async def _listen(api: Api, options: _Options) -> None:
 async def _subscribed(client: ApiClient, environment: UUID, url: str) -> AsyncIterator[UUID]:
     """Have a webhook to all event types while the context is open."""
     draft = {"name": f"listen on {HOST}", "url": url, "events": await event_types(client)}
-    answer = await client.request(
-        "POST", f"/environments/{environment}/webhooks", msgspec.json.encode(draft)
-    )
+    path = f"/environments/{environment}/webhooks"
+    try:
+        answer = await client.request("POST", path, msgspec.json.encode(draft))
+    except ApiRefused as error:
+        if any(detail.field == "url" for detail in error.details):
+            raise CommandFailed(_NOT_ALLOWED) from error
+        raise
     webhook_id = msgspec.json.decode(answer, type=_Webhook).webhook_id
     try:
         yield webhook_id

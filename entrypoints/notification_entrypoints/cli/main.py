@@ -10,7 +10,6 @@ import logging
 import sys
 import traceback
 from collections.abc import Sequence
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 
@@ -19,6 +18,7 @@ from attrs import define
 
 from notification_core.errors import NotificationError
 from notification_core.version import VERSION
+from notification_entrypoints.cli.groups import Commands
 from notification_entrypoints.commands.exit_codes import Exit, exit_of
 from notification_entrypoints.observability.log_output import LogOutput
 from notification_entrypoints.serving.gc_tuning import import_without_gc
@@ -87,7 +87,7 @@ def _remember_debug(ctx: click.Context, _option: click.Parameter, debug: bool) -
     ctx.ensure_object(_Run).debug = debug
 
 
-class _Commands(click.Group):
+class _Commands(Commands):
     """Commands that are known by name and imported only when needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -97,17 +97,6 @@ class _Commands(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         return _command(cmd_name)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command; of one that is none, say which may be meant."""
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            near = " or ".join(get_close_matches(args[0], _COMMANDS))
-            hint = f" Is it {near}?" if near else ""
-            raise click.UsageError(error.message + hint, ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         with formatter.section("Commands"):

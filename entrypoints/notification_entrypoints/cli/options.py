@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -13,7 +13,7 @@ import msgspec
 
 from notification_adapters.clock import SystemClock
 from notification_adapters.event_formats.validation import id_error
-from notification_core.model.durations import parse_duration
+from notification_core.model.durations import format_duration, parse_duration
 from notification_entrypoints.config.dotenv import read_dotenv
 
 _PROGRAM = "notification-management"
@@ -63,6 +63,30 @@ class WholeNumber(click.IntRange):
         return f"from {self.min:,} to {self.max:,}"
 
 
+class Wait(click.ParamType[timedelta]):
+    """How long to wait at most, as a duration or as a number of seconds."""
+
+    name = "duration"
+
+    def __init__(self, most: timedelta) -> None:
+        self._most = most
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """Read a duration."""
+        text = str(value).strip()
+        is_number = re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text)
+        try:
+            wait = timedelta(seconds=float(text)) if is_number else parse_duration(text)
+        except ValueError:
+            wait = None
+        if wait is None or wait > self._most:
+            most = format_duration(self._most)
+            self.fail(f"{text!r} is not a duration of at most {most}, like 30s.", param, ctx)
+        return wait
+
+
 ID = _Id()
 """The type of options and arguments that are ids."""
 
@@ -98,15 +122,18 @@ until_option = click.option(
 def time_to_come(
     _context: click.Context, _parameter: click.Parameter, text: str | None
 ) -> str | None:
-    """Take the time of an option as it was written, if it is one and still to come."""
+    """Return a time as the API reads it, given as one in the future or as how long from now."""
     if text is None:
         return None
+    with suppress(ValueError):
+        return (SystemClock().now() + parse_duration(text)).isoformat()
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise click.BadParameter("Give a time like 2026-12-24T18:00:00Z.") from None
+        sentence = "Give a time like 2026-12-24T18:00:00Z, or how long from now, like 720h."
+        raise click.BadParameter(sentence) from None
     if at.tzinfo and at <= SystemClock().now():
-        raise click.BadParameter("This time is over: give one to come.")
+        raise click.BadParameter("This time is in the past.")
     return text
 
 
@@ -122,10 +149,20 @@ def json_object(
     except OSError as error:
         raise click.BadParameter(f"{text[1:]} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
-        raise click.BadParameter(f"This is not JSON: {error}.") from error
+        reason = str(error).removeprefix("JSON is malformed: ")
+        hint = f" To read it from the file, give @{text}." if is_file(text) else ""
+        raise click.BadParameter(f"This is not JSON: {reason}.{hint}") from error
     if not isinstance(value, dict):
         raise click.BadParameter("Give a JSON object.")
     return value
+
+
+def is_file(text: str) -> bool:
+    """Tell whether what an option was given is the name of a file."""
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # longer than a name may be, or with U+0000
+        return False
 
 
 workers_option = click.option(

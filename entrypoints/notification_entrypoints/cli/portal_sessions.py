@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from notification_entrypoints.cli.client import Api, api_option, ask, list_all
+from notification_entrypoints.cli.groups import Commands
 from notification_entrypoints.cli.ids import environment_id_argument, session_id_argument
 from notification_entrypoints.cli.options import examples
 from notification_entrypoints.cli.terminal import (
@@ -37,7 +38,7 @@ class _NewSession(msgspec.Struct):
     expires_at: str
 
 
-@click.group("portal-sessions")
+@click.group("portal-sessions", cls=Commands)
 def command() -> None:
     """Open the portal for a customer, list the sessions, and end one; takes scope admin."""
 

@@ -6,7 +6,7 @@ import re
 import stat
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import BinaryIO
@@ -23,7 +23,7 @@ from notification_core.model.event import MAX_EVENT_BYTES
 from notification_entrypoints.cli.client import Api, ApiClient, api_option
 from notification_entrypoints.cli.completion import complete_event_type
 from notification_entrypoints.cli.ids import environment_option
-from notification_entrypoints.cli.options import examples
+from notification_entrypoints.cli.options import EVENT_ID, Wait, examples
 from notification_entrypoints.cli.tables import printable
 from notification_entrypoints.cli.terminal import (
     RowPrinter,
@@ -76,14 +76,14 @@ _IDENTIFIED = msgspec.json.Decoder(_Identified)
     help="Publish one event of this type …",
 )
 @click.option("--data", metavar="JSON", help="… with this data …")
+@click.option("--event-id", type=EVENT_ID, metavar="ID", help="… this id (default: a new one) …")
 @click.option("--ordering-key", metavar="KEY", help="… and this ordering key.")
 @click.option(
     "--retry-for",
-    type=click.FloatRange(0, 3600),
-    default=30,
+    type=Wait(timedelta(hours=1)),
+    default="30s",
     show_default=True,
-    metavar="SECONDS",
-    help="How long to retry while the API is unavailable.",
+    help="How long to retry while the API is unavailable, like 30s or 5m.",
 )
 @click.option("--quiet", "-q", is_flag=True, help="Print the totals only.")
 @list_option
@@ -94,8 +94,9 @@ def command(  # noqa: PLR0913 - one parameter an option
     environment: UUID,
     event_type: str | None,
     data: str | None,
+    event_id: str | None,
     ordering_key: str | None,
-    retry_for: float,
+    retry_for: timedelta,
     quiet: bool,
     api: Api,
     as_json: bool,
@@ -106,11 +107,12 @@ def command(  # noqa: PLR0913 - one parameter an option
     known already. Events go in batches of up to 500 and 8 MiB, each stored whole or not at all. An
     event without event_id gets one here, before the first try, so that no retry publishes it twice.
     """
-    lines, size = _source(file, event_type, data, ordering_key)
+    members = {"event_id": event_id, "ordering_key": ordering_key}
+    lines, size = _source(file, event_type, data, members)
     with _progress(size) if file else nullcontext(lambda _events, _end: None) as tell:
         publishing = _Publishing(
             environment,
-            timedelta(seconds=retry_for),
+            retry_for,
             tell,
             None if quiet or as_json else RowPrinter(("event_id", "outcome"), goes_on=True),
             prints_json=as_json and not quiet,
@@ -126,15 +128,22 @@ def command(  # noqa: PLR0913 - one parameter an option
 
 
 def _source(
-    file: BinaryIO | None, event_type: str | None, data: str | None, ordering_key: str | None
+    file: BinaryIO | None,
+    event_type: str | None,
+    data: str | None,
+    members: Mapping[str, str | None],
 ) -> tuple[Iterator[Line], int | None]:
-    """Return the events to publish, and their bytes where they are known beforehand."""
-    if file is not None and (event_type, data, ordering_key) == (None, None, None):
+    """Return the events to publish, and their bytes where they are known beforehand.
+
+    ``members`` are those that a single event may have besides.
+    """
+    given = {name: value for name, value in members.items() if value is not None}
+    if file is not None and event_type is None and data is None and not given:
         name = getattr(file, "name", "the input")
         return read_lines(file, str(name), _new_id), _size(file)
     if file is None and event_type is not None and data is not None:
-        key = b"" if ordering_key is None else b'"ordering_key":%b,' % _encode(ordering_key)
-        message = b'{"event":%b,%b"data":%b}' % (_encode(event_type), key, data.encode())
+        head = _encode({"event": event_type, **given}).removesuffix(b"}")
+        message = b'%b,"data":%b}' % (head, data.encode())
         try:
             return iter([Line(0, identified(message, _new_id), len(message))]), len(message)
         except InvalidEvent as error:
@@ -260,7 +269,7 @@ def _progress(size: int | None) -> Iterator[Callable[[int, int], None]]:
         return
     if not console.is_terminal:
         yield lambda events, _: console.print(
-            "1 event published" if events == 1 else f"{events:,} events published"
+            "1 event acknowledged" if events == 1 else f"{events:,} events acknowledged"
         )
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())

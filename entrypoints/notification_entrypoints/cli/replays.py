@@ -8,6 +8,7 @@ import msgspec
 
 from notification_client.models import ReplayCount
 from notification_entrypoints.cli.client import Api, api_option, ask, ask_until_ended
+from notification_entrypoints.cli.groups import Commands
 from notification_entrypoints.cli.ids import replay_id_argument, webhook_id_argument
 from notification_entrypoints.cli.options import examples, instant, until_option
 from notification_entrypoints.cli.terminal import (
@@ -95,7 +96,7 @@ def replay(  # noqa: PLR0913 - one parameter an option
         _show_rows([msgspec.json.decode(response, type=_Replay)])
 
 
-@click.group("replays")
+@click.group("replays", cls=Commands)
 def command() -> None:
     """Show and cancel replays; `webhooks replay` starts one."""
 

@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from notification_entrypoints.cli.client import Api, api_option, ask
+from notification_entrypoints.cli.groups import Commands
 from notification_entrypoints.cli.ids import secret_id_argument, webhook_id_argument
 from notification_entrypoints.cli.options import examples
 from notification_entrypoints.cli.terminal import (
@@ -31,7 +32,7 @@ class _Secret(msgspec.Struct):
     secret: str = ""
 
 
-@click.group("signing-secrets")
+@click.group("signing-secrets", cls=Commands)
 def signing_secrets() -> None:
     """Make, list and revoke the secrets that requests to a webhook are signed with."""
 

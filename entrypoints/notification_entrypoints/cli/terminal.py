@@ -233,6 +233,11 @@ def defaults_of(data: Path | None, environ: Mapping[str, str]) -> Mapping[str, s
     """
     note(unknown_variables(environ))
     if data is None and not is_secret_set(environ, "DB_ENCRYPTION_SECRET"):
+        if environ.get("DB_URI"):
+            raise InvalidSettings(
+                "DB_ENCRYPTION_SECRET must be set as well as DB_URI: it is the secret that the "
+                "database is encrypted with, 32 characters."
+            )
         raise InvalidSettings(
             "Which database? Name the folder of `up` by --data (`--data .` for the current one), "
             "or set DB_URI and DB_ENCRYPTION_SECRET."

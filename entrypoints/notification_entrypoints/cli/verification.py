@@ -170,7 +170,7 @@ class Trust:
 
 @frozen
 class Check:
-    """One signature: whether it holds, else why not, and what may be behind it."""
+    """One signature: whether it is valid, else why not, and what may be behind it."""
 
     signature: str
     problem: str | None
@@ -227,7 +227,7 @@ def _schemes(captured: Captured, trust: Trust, now: datetime) -> Iterator[tuple[
 def _hint(captured: Captured, trust: Trust, verify: _Verify) -> str | None:
     """Return what may be behind a signature that does not hold: what would make it hold."""
     if _holds(verify, captured.body):
-        return "All else holds: for an old capture give --any-age, else look at the clocks."
+        return "All else is valid: for an old capture give --any-age, else look at the clocks."
     for body, hint in _bodies(captured.body):
         if body != captured.body and _holds(verify, body):
             return hint
@@ -250,11 +250,11 @@ def _bodies(body: bytes) -> Iterator[tuple[bytes, str]]:
     """Yield what the body may have been before something changed it."""
     yield (
         body.rstrip(b"\r\n"),
-        "It holds without the line break at the end of the body: that was not sent.",
+        "It is valid without the line break at the end of the body: that was not sent.",
     )
     yield (
         body.replace(b"\r\n", b"\n"),
-        "It holds with the line breaks that were sent: something has written others.",
+        "It is valid with the line breaks that were sent: something has written others.",
     )
     try:
         compact = json.dumps(json.loads(body), separators=(",", ":"))
@@ -262,5 +262,5 @@ def _bodies(body: bytes) -> Iterator[tuple[bytes, str]]:
         return
     yield (
         compact.encode(),
-        "It holds for the same JSON without blanks: verify the bytes as they came, before parsing.",
+        "It is valid for the same JSON without blanks: verify the bytes that came, before parsing.",
     )

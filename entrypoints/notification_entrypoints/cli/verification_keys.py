@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from notification_entrypoints.cli.client import Api, api_option, ask
+from notification_entrypoints.cli.groups import Commands
 from notification_entrypoints.cli.ids import environment_option
 from notification_entrypoints.cli.options import examples
 from notification_entrypoints.cli.terminal import (
@@ -24,7 +25,7 @@ class _Key(msgspec.Struct):
     not_before: str
 
 
-@click.group("verification-keys")
+@click.group("verification-keys", cls=Commands)
 def command() -> None:
     """Give an environment a new key to sign with; `settings` shows the keys that it has."""
 

@@ -22,7 +22,7 @@ from notification_core.model.secret_text import SECRET_PREFIX, parse_signing_sec
 from notification_core.signing.signatures import SignatureForm
 from notification_entrypoints.cli.client import Api, ApiClient, api_option
 from notification_entrypoints.cli.completion import complete_environment_id
-from notification_entrypoints.cli.options import ID, examples
+from notification_entrypoints.cli.options import ID, examples, is_file
 from notification_entrypoints.cli.tables import printable
 from notification_entrypoints.cli.terminal import json_option, output, print_json, run
 from notification_entrypoints.cli.verification import (
@@ -47,6 +47,10 @@ _FORMS = (
     "Give a request as it went over the wire (headers, an empty line, the body), or as JSON: "
     '{"headers": {"name": "value"}, "body": "…"}, or "body_base64" instead of "body".'
 )
+_SEVERAL = (
+    "There are several JSON objects, one a line, as `listen --json` prints them. Give the line of "
+    "one request."
+)
 _SIGNATURE_HEADER = "X-3dverse-Signature"
 _MAX_KEY_BYTES = 4096
 
@@ -61,7 +65,7 @@ class _Report:
 
     @property
     def is_good(self) -> bool:
-        """Whether every signature holds."""
+        """Whether every signature is valid."""
         return all(check.problem is None for check in self.checks)
 
 
@@ -73,7 +77,8 @@ def _keys(
         try:
             parse_signing_secret(key) if _is_secret(key) else parse_public_key(key)
         except InvalidInput as error:
-            raise click.BadParameter(str(error)) from error
+            hint = f" To read it from the file, give @{key}." if is_file(key) else ""
+            raise click.BadParameter(f"{error}{hint}") from error
     return keys
 
 
@@ -85,8 +90,10 @@ def _read(path: str) -> str:
     try:
         with Path(path).open("rb") as file:
             return decode_text(file.read(_MAX_KEY_BYTES)).strip()
-    except (OSError, ValueError) as error:
-        raise click.BadParameter(f"There is no key to be read at {path}: {error}.") from error
+    except OSError as error:
+        raise click.BadParameter(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise click.BadParameter(f"{path} is not a key: {error}.") from error
 
 
 @click.command(
@@ -190,7 +197,7 @@ def _print(report: _Report, *, as_json: bool) -> None:
     for check in report.checks:
         if check.problem is None:
             console.print("[green]✓[/] ", end="")
-            console.print(f"{printable(check.signature)}: holds", markup=False)
+            console.print(f"{printable(check.signature)}: valid", markup=False)
         else:
             console.print("[red]✗[/] ", end="")
             console.print(f"{printable(check.signature)}: {check.problem}", markup=False)
@@ -254,6 +261,8 @@ def _from_json(data: bytes) -> Captured:
     try:
         request = msgspec.json.decode(data, type=_Json)
     except (ValueError, RecursionError) as error:
+        if len(lines := data.strip().splitlines()) > 1 and all(map(_is_json, lines)):
+            raise InvalidInput(_SEVERAL) from error
         raise InvalidInput(f"This is not a captured request ({error}). {_FORMS}") from error
     given = request.headers.items() if isinstance(request.headers, dict) else request.headers
     fields = (
@@ -262,6 +271,14 @@ def _from_json(data: bytes) -> Captured:
         for value in (values if isinstance(values, list) else [values])
     )
     return Captured(_headers(fields), _json_body(request))
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _json_body(request: _Json) -> bytes:

@@ -11,6 +11,7 @@ from notification_entrypoints.cli.attempts import print_attempt
 from notification_entrypoints.cli.client import Api, ApiClient, api_option, ask
 from notification_entrypoints.cli.completion import complete_event_type
 from notification_entrypoints.cli.filters import filter_option, try_filter
+from notification_entrypoints.cli.groups import Commands
 from notification_entrypoints.cli.ids import environment_option, webhook_id_argument
 from notification_entrypoints.cli.logs import AttemptView
 from notification_entrypoints.cli.options import examples, time_to_come
@@ -75,7 +76,7 @@ _headers = click.option(
 _description = click.option("--description", help="What it is for.")
 
 
-@click.group("webhooks")
+@click.group("webhooks", cls=Commands)
 def command() -> None:
     """Create, show, change and delete the webhooks of an environment."""
 

@@ -161,7 +161,7 @@ def several_of(choices: type[E]) -> Parser[tuple[E, ...]]:
             raise ValueError
         return tuple(one_of(choices).parse(name) for name in names)
 
-    return Parser(parse, f"a comma list of {one_of(choices).accepts}")
+    return Parser(parse, f"a comma list of {', '.join(choices)}")
 
 
 def optional(parser: Parser[T]) -> Parser[T | None]:

@@ -85,7 +85,9 @@ def unknown_variables(environ: Mapping[str, str]) -> Iterator[UnknownVariable]:
         if is_service_link:
             continue
         if name.startswith(_PREFIXES):
-            yield UnknownVariable(name, next(iter(get_close_matches(name, settings, n=1)), None))
+            prefix = name.partition("_")[0] + "_"
+            alike = [each for each in settings if each.startswith(prefix)]
+            yield UnknownVariable(name, next(iter(get_close_matches(name, alike, n=1)), None))
         elif name.startswith(_NEAR_PREFIXES):
             for nearest in get_close_matches(name, settings, n=1, cutoff=_VERY_CLOSE):
                 yield UnknownVariable(name, nearest)

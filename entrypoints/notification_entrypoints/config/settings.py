@@ -233,7 +233,7 @@ def _authentication_contradictions(settings: Settings) -> Iterator[Detail]:
             "API_JWT_JWKS_URL": settings.api.jwt_jwks_url,
         }
         for name in (name for name, value in needed.items() if not value):
-            yield Detail(name, f"{name} must be set where API_AUTH has jwt")
+            yield Detail(name, f"{name} must be set if API_AUTH has jwt")
     if settings.api.bootstrap_key and Authentication.API_KEY not in settings.api.auth:
         problem = "API_BOOTSTRAP_KEY is set, but no API key is accepted: add api_key to API_AUTH"
         yield Detail("API_AUTH", problem)

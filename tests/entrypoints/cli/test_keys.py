@@ -1,6 +1,7 @@
 """``keys``: what it asks of the API, what it shows, and what it never does."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 from notification_entrypoints.cli import main
 from notification_entrypoints.commands.exit_codes import Exit
@@ -51,6 +52,14 @@ def test_a_key_does_not_end_in_the_past(api: FakeApi) -> None:
     chosen = [*CREATE, "--all-environments", "--expires", "2020-01-01T00:00:00Z"]
     assert main(chosen) == Exit.USAGE
     assert not api.requests
+
+
+def test_an_expiry_may_be_how_long_from_now(api: FakeApi) -> None:
+    api.responds("POST", "/keys", (201, {**KEY, "key": TEXT}))
+    before = datetime.now(UTC)
+    assert main([*CREATE, "--all-environments", "--expires", "720h"]) == 0
+    expiry = datetime.fromisoformat(json.loads(api.bodies()[0])["expires_at"])
+    assert timedelta(hours=720) <= expiry - before < timedelta(hours=721)
 
 
 def test_the_list_goes_on_to_its_end(api: FakeApi, capsys: Output) -> None:

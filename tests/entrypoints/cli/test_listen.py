@@ -319,6 +319,17 @@ def test_an_environment_is_subscribed_for_as_long_as_it_runs(
     assert [request.method for request in api.requests] == ["GET", "POST", "DELETE"]
 
 
+def test_a_server_that_sends_nothing_to_loopback_is_told_apart(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    subscribe_responses(api)
+    details = [{"field": "url", "message": "Use a host with a public address."}]
+    api.responds("POST", WEBHOOKS, (400, {"message": "Invalid.", "details": details}))
+    listen = ["listen", "--api", api.url, "--port", "0", "--environment", str(ENVIRONMENT)]
+    assert main(listen) == Exit.REFUSED
+    assert "WEBHOOKS_ALLOWED_NETWORKS=127.0.0.0/8" in capsys.readouterr().err
+
+
 def test_a_webhook_that_somebody_else_deleted_is_not_an_error(api: FakeApi) -> None:
     subscribe_responses(api)
     api.responds("DELETE", f"/webhooks/{WEBHOOK}", (404, {"message": "There is no such webhook."}))

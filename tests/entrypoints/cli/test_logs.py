@@ -60,7 +60,17 @@ def test_an_unknown_webhook_is_said_as_the_api_says_it(api: FakeApi, capsys: Out
 def test_what_is_not_this_api_is_told_as_such(api: FakeApi, capsys: Output) -> None:
     api.responds("GET", LOGS, (404, "a page of something else"))
     assert main(["logs", ID]) == Exit.NOT_FOUND
-    assert "what answers there is not this API" in capsys.readouterr().err
+    assert "What responds there is not this API." in capsys.readouterr().err
+
+
+def test_the_ops_server_is_not_taken_for_a_wrong_path_of_the_api(
+    api: FakeApi, capsys: Output
+) -> None:
+    message = "The ops server has /healthz, /readyz, /metrics, /status and /info."
+    path = f"/environments/{ID}/events"
+    api.responds("GET", path, (404, {"message": message}))
+    assert main(["events", "list", "--environment", ID]) == Exit.NOT_FOUND
+    assert "the API (by default http://127.0.0.1:3615/api)?" in capsys.readouterr().err
 
 
 def attempt(number: int, at: int = 0, **changes: object) -> dict[str, object]:

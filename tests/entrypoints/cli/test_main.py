@@ -173,13 +173,38 @@ def test_an_interruption_is_said_without_a_traceback(
 
 @pytest.mark.parametrize(
     ("word", "said"),
-    [("upp", "Is it up?"), ("webhook", "Is it webhooks?"), ("frobnicate", "'frobnicate'.\n")],
+    [
+        ("upp", "Did you mean 'up'?"),
+        ("webhook", "Did you mean 'webhooks'?"),
+        ("frobnicate", "'frobnicate'.\n"),
+    ],
 )
 def test_a_command_that_is_none_is_told_which_may_be_meant(
     word: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([word]) == Exit.USAGE
     assert said in capsys.readouterr().err
+
+
+def test_a_command_of_a_group_is_looked_for_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["keys", "revoc"]) == Exit.USAGE
+    assert "Did you mean 'revoke'?" in capsys.readouterr().err
+
+
+def test_the_help_of_a_group_cuts_no_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    for group in ("webhooks", "keys", "portal-sessions", "deliveries"):
+        assert main([group, "--help"]) == 0
+        assert "..." not in capsys.readouterr().out.partition("Commands:")[2]
+
+
+def test_an_address_without_its_secret_is_told_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    for name in variables():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DB_URI", "db.example.com:5432")
+    assert main(["migrate"]) == Exit.SETTINGS
+    assert "DB_ENCRYPTION_SECRET must be set as well as DB_URI" in capsys.readouterr().err
 
 
 def test_what_is_not_an_id_is_told_what_one_looks_like(capsys: pytest.CaptureFixture[str]) -> None:

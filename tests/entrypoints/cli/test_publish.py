@@ -54,6 +54,30 @@ def test_lines_are_published_in_their_order_and_as_they_are(
     assert output.err.endswith("2 published, 0 duplicates.\n")
 
 
+def test_a_single_event_may_be_given_its_id_so_that_it_can_be_repeated(api: FakeApi) -> None:
+    api.responds("POST", PATH, published(1), published(1, duplicate=True))
+    for _ in range(2):
+        assert publish(api, "--event", "job-created", "--data", "{}", "--event-id", "job-7") == 0
+    assert {*api.bodies()} == {b'[{"event":"job-created","event_id":"job-7","data":{}}]'}
+    assert publish(api, "--event", "job-created", "--data", "{}", "--event-id", "") == Exit.USAGE
+
+
+@pytest.mark.parametrize("wait", ["0", "0.5", "30", "5m"])
+def test_the_time_of_retries_is_a_duration_or_a_number_of_seconds(
+    api: FakeApi, tmp_path: Path, wait: str
+) -> None:
+    api.responds("POST", PATH, published(1))
+    assert publish(api, lines(tmp_path, LINE), "--retry-for", wait) == 0
+
+
+@pytest.mark.parametrize("wait", ["-1", "soon", "3601", "2h", "nan", ""])
+def test_a_time_of_retries_that_is_not_one_is_told_what_one_looks_like(
+    api: FakeApi, tmp_path: Path, wait: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert publish(api, lines(tmp_path, LINE), "--retry-for", wait) == Exit.USAGE
+    assert f"{wait!r} is not a duration of at most 1h, like 30s." in capsys.readouterr().err
+
+
 def test_events_go_in_batches_of_500(
     api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -64,7 +88,7 @@ def test_events_go_in_batches_of_500(
     assert len(output.out.splitlines()) == 1_002
     assert output.out.splitlines()[-1].split() == ["evt-0", "duplicate"]
     assert output.err.endswith("1,000 published, 1 duplicate.\n")
-    assert "500 events published\n1,000 events published\n" in output.err
+    assert "500 events acknowledged\n1,000 events acknowledged\n" in output.err
 
 
 def test_a_batch_has_at_most_8_mib(api: FakeApi, tmp_path: Path) -> None:

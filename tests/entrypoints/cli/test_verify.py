@@ -77,7 +77,7 @@ def test_a_request_as_it_came_holds_by_both_schemes(
 ) -> None:
     assert verified(tmp_path, wire(signed(), BODY)) == Exit.OK
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:2] == ["✓ X-3dverse-Signature: holds", "✓ webhook-signature: holds"]
+    assert lines[:2] == ["✓ X-3dverse-Signature: valid", "✓ webhook-signature: valid"]
     assert lines[2].startswith(f"job-completed evt-1, {len(BODY)} bytes, signed 20")
     assert len(api.requests) == 1
 
@@ -95,6 +95,19 @@ def test_a_key_can_be_in_a_file(tmp_path: Path) -> None:
     assert verified(tmp_path, wire(signed(), BODY), "--key", key) == Exit.OK
     assert verified(tmp_path, wire(signed(), BODY), "--key", "@nowhere") == Exit.USAGE
     assert verified(tmp_path, wire(signed(), BODY), "--key", "rubbish") == Exit.USAGE
+
+
+def test_a_file_without_its_at_sign_is_told_to_have_one(tmp_path: Path, capsys: Output) -> None:
+    key = tmp_path / "key.pem"
+    key.write_text(FORMS.pem)
+    assert verified(tmp_path, wire(signed(), BODY), "--key", str(key)) == Exit.USAGE
+    assert f"give @{key}" in " ".join(capsys.readouterr().err.split())
+
+
+def test_of_several_requests_one_has_to_be_chosen(tmp_path: Path, capsys: Output) -> None:
+    line = json.dumps({"headers": signed(), "body": BODY.decode()}).encode()
+    assert verified(tmp_path, b'{"listening": "http://127.0.0.1:1/"}\n' + line) == Exit.REFUSED
+    assert "Give the line of one request." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

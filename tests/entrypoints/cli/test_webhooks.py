@@ -178,7 +178,7 @@ def test_a_time_that_is_none_is_a_wrong_call(capsys: Output) -> None:
 
 def test_a_time_that_is_over_disables_nothing(capsys: Output) -> None:
     assert main(["webhooks", "disable", ID, "--until", "2020-01-01T00:00:00Z"]) == Exit.USAGE
-    assert "is over" in capsys.readouterr().err
+    assert "is in the past" in capsys.readouterr().err
 
 
 def test_a_webhook_is_enabled_again(api: FakeApi) -> None:
@@ -257,7 +257,7 @@ def test_an_unavailable_api_has_an_exit_code_of_its_own(capsys: Output) -> None:
 def test_a_server_of_something_else_is_told_as_such(api: FakeApi, capsys: Output) -> None:
     api.responds("GET", "/webhooks/events", (200, "a page", {"Content-Type": "text/html"}))
     assert main(["events", "types"]) == Exit.FAILED
-    assert capsys.readouterr().err == f"Error: What answers at {api.url} is not our API.\n"
+    assert capsys.readouterr().err == f"Error: What responds at {api.url} is not our API.\n"
 
 
 def test_event_types_are_listed_with_what_they_mean(api: FakeApi, capsys: Output) -> None:
@@ -355,6 +355,14 @@ class TestFilters:
         assert main([*CREATE, "--filter", given]) == Exit.USAGE
         assert says in " ".join(capsys.readouterr().err.split())
         assert api.bodies() == []
+
+    def test_a_file_without_its_at_sign_is_told_to_have_one(
+        self, tmp_path: Path, capsys: Output
+    ) -> None:
+        file = tmp_path / "failed.json"
+        file.write_text(json.dumps(FILTER))
+        assert main([*CREATE, "--filter", str(file)]) == Exit.USAGE
+        assert f"give @{file}" in " ".join(capsys.readouterr().err.split())
 
     def test_a_filter_is_tried(self, api: FakeApi, capsys: Output) -> None:
         error = {"field": "data.status", "message": "This is not what filter.const asks for."}

@@ -40,6 +40,7 @@ LINKS = {
         ("API_AUHT", "API_AUTH"),
         ("SHUTDOWN_DELY", "SHUTDOWN_DELAY"),
         ("DB_URI_FILE", "DB_URI"),
+        ("DB_NAME", None),
         (f"KAFKA_{9:040}", None),
     ],
 )

@@ -49,10 +49,10 @@ _AWAY_WITHOUT_STATE = (
     ),
 )
 _UNUSABLE = {
-    "28000": "Authentication failed for the database user.",
-    "28P01": "The database refuses the user's password.",
-    "3D000": "The database does not exist; create it first.",
-    "42501": "The database's user lacks a permission.",
+    "28000": "Authentication failed for the database user ({reason}).",
+    "28P01": "The database refuses the user's password ({reason}).",
+    "3D000": "The database does not exist ({reason}); create it first.",
+    "42501": "The database's user lacks a permission ({reason}).",
     "XX001": "The database is corrupt: restore it from a backup.",
     "XX002": "The database is corrupt: restore it from a backup.",
 }
@@ -126,7 +126,8 @@ def _mapped(error: BaseException) -> NotificationError | None:
     if state in _LOST:
         return TransactionLost(_LOST[state])
     if state in _UNUSABLE:
-        return StorageUnusable(_UNUSABLE[state])
+        reason = str(_original(error)).partition("\n")[0]
+        return StorageUnusable(_UNUSABLE[state].format(reason=reason))
     if state == _NUL_IN_TEXT:
         return InvalidInput("A text holds U+0000, which the database does not take.")
     if state:

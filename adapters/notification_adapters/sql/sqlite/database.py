@@ -181,7 +181,7 @@ def _check(path: Path, *, create: bool) -> None:
         raise StorageUnusable(f"The folder {path.parent} of the database does not exist.")
     if not create and not path.exists():
         raise IncompatibleSchema(
-            f"There is no database {path} yet. Run `notification-management migrate`."
+            f"There is no database at {path}. Create it by `notification-management migrate`."
         )
     if not os.access(path.parent, os.W_OK):
         raise StorageUnusable(

@@ -32,6 +32,9 @@ FAILURES_AT_ONCE = 20
 FAILURES_PER_SECOND = 1 / 3
 """How many more it may have after that."""
 
+_NO_CREDENTIAL = (
+    "This is not an API key (whk_…), or not a complete one, and not a token that is accepted here."
+)
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/=-]{1,8192})", re.IGNORECASE)
 
 
@@ -114,7 +117,7 @@ class Callers:
         for scheme in self._credentials or ():
             if scheme.accepts(credential):
                 return scheme
-        raise self.refusal(request, "Unsupported credential type.")
+        raise self.refusal(request, _NO_CREDENTIAL)
 
     def refusal(
         self, request: web.Request, cause: str, claimed: str | None = None
