@@ -317,11 +317,11 @@ FAULTS: Final[Sequence[Fault]] = (
     Fault("workers get half of the CPU's time", ("EventLoopLags",), _cpu_taken),
     Fault(
         "requests in flight need more open files than there may be",
-        # /readyz names what is short at its part `sending`.
-        ("ResourceExhausted", "PartUnavailable"),
+        ("ResourceExhausted",),
         _slow_receivers(8),
         Plan({"WEBHOOKS_MAX_IN_FLIGHT": "512"}, open_files=100),
         {
+            "PartUnavailable": "/readyz names what is short at its part `sending`.",
             "DeliveriesLate": "What could not be sent waits for its next turn.",
             "FirstAttemptsLate": "It is sent after that.",
         },

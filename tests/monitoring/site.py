@@ -36,7 +36,10 @@ HOURS_FACTOR: Final = 288
 EVENTS: Final = "job-events"
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _HOUR: Final = 3_600
-_LEAST: Final = 10  # seconds: a rate needs some scrapes, and one that is late is no alert
+_LEAST_WINDOW: Final = 10  # seconds: a rate needs some scrapes
+_LEAST_FOR: Final = 24
+"""Seconds, eight scrapes as there: on a host that is busy some come too late."""
+
 _AGE: Final = re.compile(r"(?<=> )(\d+)$")
 _CUSTOMERS: Final = 6
 _PAUSE: Final = 0.3
@@ -47,7 +50,7 @@ def shortened(rules: str) -> str:
 
     def window(found: re.Match[str]) -> str:
         seconds = int(found[1]) * _SECONDS[found[2]] / FACTOR
-        return f"[{max(_LEAST, round(seconds))}s]"
+        return f"[{max(_LEAST_WINDOW, round(seconds))}s]"
 
     def age(found: re.Match[str]) -> str:
         seconds = int(found[1])
@@ -61,7 +64,7 @@ def shortened(rules: str) -> str:
                 rule["expr"] = _AGE.sub(age, rule["expr"])
             if waited := re.fullmatch(r"(\d+)([smhd])", rule.get("for", "")):
                 seconds = int(waited[1]) * _SECONDS[waited[2]] / FACTOR
-                rule["for"] = f"{max(_LEAST, round(seconds))}s"
+                rule["for"] = f"{max(_LEAST_FOR, round(seconds))}s"
     return yaml.safe_dump(content)
 
 
