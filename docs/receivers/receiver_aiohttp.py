@@ -6,7 +6,9 @@ import os
 from aiohttp import web
 from webhook_verifier import Rejected, WebhookVerifier
 
-verifier = WebhookVerifier(os.environ["KEYS_URL"], os.environ.get("SIGNING_SECRETS", "").split())
+verifier = WebhookVerifier(
+    os.environ.get("KEYS_URL"), os.environ.get("SIGNING_SECRETS", "").split()
+)
 processed: set[str] = set()  # yours is a table, written in the transaction of the effect
 
 

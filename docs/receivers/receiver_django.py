@@ -14,7 +14,9 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 from webhook_verifier import Rejected, WebhookVerifier
 
-verifier = WebhookVerifier(os.environ["KEYS_URL"], os.environ.get("SIGNING_SECRETS", "").split())
+verifier = WebhookVerifier(
+    os.environ.get("KEYS_URL"), os.environ.get("SIGNING_SECRETS", "").split()
+)
 processed: set[str] = set()  # yours is a table, written in the transaction of the effect
 
 

@@ -7,7 +7,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse
 from webhook_verifier import Rejected, WebhookVerifier
 
-verifier = WebhookVerifier(os.environ["KEYS_URL"], os.environ.get("SIGNING_SECRETS", "").split())
+verifier = WebhookVerifier(
+    os.environ.get("KEYS_URL"), os.environ.get("SIGNING_SECRETS", "").split()
+)
 processed: set[str] = set()  # yours is a table, written in the transaction of the effect
 app = FastAPI()
 

@@ -18,6 +18,7 @@ export class WebhookVerifier {
    * @param {string[]} secrets
    */
   constructor(keysUrl, secrets = []) {
+    if (!keysUrl && secrets.length === 0) throw new Error("Set KEYS_URL, or SIGNING_SECRETS.");
     this.#keys = keysUrl ? new KeySet(keysUrl) : undefined;
     this.#secrets = secrets.map((each) => Buffer.from(each.replace(/^whsec_/, ""), "base64"));
   }

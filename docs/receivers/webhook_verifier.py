@@ -30,6 +30,8 @@ class WebhookVerifier:
     """Verifies requests by the key set at `keys_url` and by signing secrets (`whsec_…`)."""
 
     def __init__(self, keys_url: str | None, secrets: Sequence[str] = ()) -> None:
+        if not keys_url and not secrets:
+            raise ValueError("Give the URL of the key set (KEYS_URL), or signing secrets.")
         self._keys = KeySet(keys_url) if keys_url else None
         self._secrets = [base64.b64decode(each.removeprefix("whsec_")) for each in secrets]
 
@@ -107,7 +109,8 @@ class KeySet:
                 self._read_at = time.monotonic()
                 try:
                     self._keys = self._read()
-                except OSError as error:  # the keys that are known stay in use
+                except (OSError, ValueError, LookupError, TypeError) as error:
+                    # Unreachable, or not a key set: the keys that are known stay in use.
                     print(f"{self._url} cannot be read: {error}")
             if not self._keys:
                 raise ConnectionError(f"There are no keys at {self._url}.")

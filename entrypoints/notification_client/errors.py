@@ -56,7 +56,9 @@ class ApiRefused(ClientError):
         *,
         events: range = range(0),
     ) -> None:
-        named = "; ".join(f"{detail.field}: {detail.message}" for detail in details)
+        # The message of a refused event has its details already.
+        unsaid = [detail for detail in details if detail.message not in message]
+        named = "; ".join(f"{detail.field}: {detail.message}" for detail in unsaid)
         super().__init__(f"{message} ({named})" if named else message)
         self.status = status
         self.code = code

@@ -84,6 +84,14 @@ async def test_a_webhook_that_somebody_else_has_changed_is_not_overwritten(
         )
 
 
+async def test_what_a_message_says_already_is_not_said_again(client: NotificationClient) -> None:
+    with pytest.raises(ApiRefused) as refused:
+        await client.publish(ENVIRONMENT, [NewEvent("job-complete", {})])
+
+    assert str(refused.value).count("Unknown event type") == 1
+    assert [detail.field for detail in refused.value.details] == ["[0].event"]
+
+
 async def test_an_error_names_the_fields(client: NotificationClient) -> None:
     draft = WebhookDraft(name="", url="https://example.com", events=["job-completed"])
 
