@@ -36,8 +36,9 @@ ROWS: Mapping[str, Sequence[Mapping[str, int]]] = {
         {"memory": 62, "signers": 162, "project_management": 308, "http": 450}
         | {"sql": 550, "kafka": 650, "jwt": 760, "otel": 830, "vault": 900},
         {"statistics_fields": 130, "converters": 745},
-        {"null_objects": 280, "clock": 415, "postgres_uri": 535, "event_formats": 680}
-        | {"bounded_body": 860},
+        {"dead_letter_fields": 102, "null_objects": 257, "clock": 352}
+        | {"postgres_uri": 455, "event_formats": 592}
+        | {"delivery_fields": 735, "bounded_body": 880},
     ],
     "notification_core": [
         {"webhooks": 480},

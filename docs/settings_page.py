@@ -88,7 +88,7 @@ PLACES: Mapping[str, str] = {
     "bootstrap.application._open_ingests": "taking events in",
     "bootstrap.application._open_environments": "the API",
     "bootstrap.application._open_runtime": "sending",
-    "bootstrap.application._webhook_tester": "sending",
+    "bootstrap.application._open_webhook_tester": "sending",
     "bootstrap.application.data_validation": "taking events in",
     "bootstrap.authentication": "the API",
     "bootstrap.dead_letters": "replaying dead letters",

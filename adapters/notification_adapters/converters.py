@@ -7,7 +7,7 @@ response of the API forgets it.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
-from typing import Any, Self
+from typing import Self
 from uuid import UUID
 
 import msgspec
@@ -15,22 +15,22 @@ from attrs import evolve, field, frozen
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from cattrs.preconf.msgspec import MsgspecJsonConverter, make_converter
 
+from notification_adapters.delivery_fields import (
+    milliseconds,
+    register_class,
+    register_deliveries,
+)
 from notification_adapters.event_formats.validation import instant
 from notification_core.access.api_keys import ApiKeyDraft, IssuedApiKey
 from notification_core.model.api_key import ApiKey, KeyState
 from notification_core.model.caller import Scope
 from notification_core.model.circuit_breaker import HealthState, WebhookHealth
 from notification_core.model.custom_headers import masked, without_secrets
-from notification_core.model.delivery import Attempt, ReceivedResponse, SentRequest
 from notification_core.model.durations import format_duration, parse_duration
 from notification_core.model.erasure import Erasure
 from notification_core.model.event_types import EventType
-from notification_core.model.phases import Phases
 from notification_core.model.read_models import (
     Activity,
-    DeliveryView,
-    EventRecord,
-    EventSummary,
     LastAttempt,
     WebhookView,
 )
@@ -42,11 +42,9 @@ from notification_core.model.signing_secret import SigningSecret
 from notification_core.model.webhook import Webhook
 from notification_core.replays.replays import ReplayDraft
 from notification_core.signing.signatures import SignatureForm, SignatureHeaders
-from notification_core.webhooks.filter_trials import TriedEvent
 from notification_core.webhooks.webhooks import WebhookDraft
 
 _ALL = "all"
-_MILLISECOND = timedelta(milliseconds=1)
 
 
 @frozen
@@ -139,7 +137,7 @@ class ApiConverter:
         self._converter = make_converter()
         self._converter.register_unstructure_hook(timedelta, format_duration)
         _register_webhooks(self._converter)
-        _register_deliveries(self._converter)
+        register_deliveries(self._converter)
         _register_administration(self._converter)
         self._converter.register_structure_hook(timedelta, lambda text, _: parse_duration(text))
         self._converter.register_structure_hook(
@@ -241,8 +239,8 @@ def _register_webhooks(converter: MsgspecJsonConverter) -> None:
 
     A field of a webhook that is not named here is written as it is, if it has a value.
     """
-    _register(converter, RetryOverrides, _cattrs_omit_if_default=True)
-    _register(
+    register_class(converter, RetryOverrides, _cattrs_omit_if_default=True)
+    register_class(
         converter,
         Webhook,
         _cattrs_omit_if_default=True,
@@ -257,15 +255,15 @@ def _register_webhooks(converter: MsgspecJsonConverter) -> None:
         resumed_at=override(omit=True),
         is_paused=override(omit=True),
     )
-    _register(
+    register_class(
         converter,
         LastAttempt,
         _cattrs_omit_if_default=True,
         event_type=override(rename="event"),
-        duration=override(rename="duration_ms", unstruct_hook=_milliseconds),
+        duration=override(rename="duration_ms", unstruct_hook=milliseconds),
     )
-    _register(converter, Activity, _cattrs_omit_if_default=True)
-    _register(converter, _Health, _cattrs_omit_if_default=True)
+    register_class(converter, Activity, _cattrs_omit_if_default=True)
+    register_class(converter, _Health, _cattrs_omit_if_default=True)
 
     def shown_webhook_fields(shown: ShownWebhook) -> dict[str, object]:
         webhook = shown.view.webhook
@@ -279,7 +277,7 @@ def _register_webhooks(converter: MsgspecJsonConverter) -> None:
         return fields
 
     converter.register_unstructure_hook(ShownWebhook, shown_webhook_fields)
-    _register(
+    register_class(
         converter,
         EventType,
         _cattrs_omit_if_default=True,
@@ -288,66 +286,10 @@ def _register_webhooks(converter: MsgspecJsonConverter) -> None:
     )
 
 
-def _register_deliveries(converter: MsgspecJsonConverter) -> None:
-    """Have attempts, deliveries and events written, from the inside out."""
-    _register(converter, SentRequest, headers=override(unstruct_hook=_joined))
-    _register(
-        converter,
-        ReceivedResponse,
-        headers=override(unstruct_hook=_joined),
-        # It is a stranger's, and may be anything.
-        body=override(unstruct_hook=lambda body: body.decode(errors="replace")),
-        phases=override(omit=True),
-    )
-    in_milliseconds = override(unstruct_hook=_milliseconds)
-    _register(
-        converter,
-        Phases,
-        _cattrs_omit_if_default=True,
-        dns=in_milliseconds,
-        connect=in_milliseconds,
-        tls=in_milliseconds,
-        first_byte=in_milliseconds,
-        read=in_milliseconds,
-    )
-    stored_attempt_fields = make_dict_unstructure_fn(
-        Attempt,
-        converter,
-        _cattrs_omit_if_default=True,
-        environment_id=override(omit=True),
-        event_type=override(rename="event"),
-        number=override(rename="attempt"),
-        duration=override(rename="duration_ms", unstruct_hook=_milliseconds),
-        phases=override(omit=True),
-    )
-
-    def attempt_fields(attempt: Attempt) -> dict[str, object]:
-        fields: dict[str, object] = stored_attempt_fields(attempt)
-        if attempt.phases is not None and attempt.duration is not None:
-            fields["phases_ms"] = converter.unstructure(attempt.phases.within(attempt.duration))
-        return fields
-
-    converter.register_unstructure_hook(Attempt, attempt_fields)
-    _register(
-        converter,
-        TriedEvent,
-        event_type=override(rename="type"),
-        errors=override(unstruct_hook=lambda errors: [error._asdict() for error in errors]),
-    )
-    for view in (DeliveryView, EventRecord, EventSummary):
-        _register(
-            converter,
-            view,
-            _cattrs_omit_if_default=True,
-            environment_id=override(omit=True),
-            event_type=override(rename="event"),
-        )
-
-
 def _register_administration(converter: MsgspecJsonConverter) -> None:
     """Have keys, audit entries, replays and erasures written."""
     for value in (VerificationKey, ShownApiKey, ShownSigningSecret, AuditEntry):
-        _register(converter, value, _cattrs_omit_if_default=True)
+        register_class(converter, value, _cattrs_omit_if_default=True)
     stored_replay_fields = make_dict_unstructure_fn(
         Replay,
         converter,
@@ -376,31 +318,3 @@ def _register_administration(converter: MsgspecJsonConverter) -> None:
         return {**stored_erasure_fields(erasure), "state": erasure.state.value}
 
     converter.register_unstructure_hook(Erasure, erasure_fields)
-
-
-def _register(converter: MsgspecJsonConverter, cls: type, **options: Any) -> None:
-    """Have values of a class written as its fields.
-
-    What writes them is compiled for the first one: each class takes a millisecond, and a start
-    would wait for all of them.
-    """
-    converter.register_unstructure_hook_factory(
-        lambda kind: kind is cls,
-        lambda kind: make_dict_unstructure_fn(kind, converter, **options),
-    )
-
-
-def _joined(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Return headers as an object; what comes more than once is joined (RFC 9110, section 5.3)."""
-    joined = dict(headers)
-    if len(set(map(str.lower, joined))) == len(headers):
-        return joined
-    values: dict[str, list[str]] = {}
-    names: dict[str, str] = {}
-    for name, value in headers:
-        values.setdefault(names.setdefault(name.lower(), name), []).append(value)
-    return {name: ", ".join(repeated) for name, repeated in values.items()}
-
-
-def _milliseconds(duration: timedelta) -> float:
-    return round(duration / _MILLISECOND, 3)

@@ -368,11 +368,9 @@ class NotificationClient(PortalSessionMethods, DeadLetterMethods):
     async def _write_webhook(
         self, method: str, webhook_id: UUID, body: object, etag: str | None
     ) -> Webhook:
-        return _webhook(
-            await self.transport.request(
-                method, f"/webhooks/{webhook_id}", to_json(body), headers=_if_match(etag)
-            )
-        )
+        headers = _if_match(etag)
+        path = f"/webhooks/{webhook_id}"
+        return _webhook(await self.transport.request(method, path, to_json(body), headers=headers))
 
 
 def _read(body: bytes, kind: type[_Model]) -> _Model:

@@ -20,18 +20,14 @@ from multidict import istr
 from notification_core.model.caller import ANYBODY
 from notification_core.model.destinations import Network
 from notification_entrypoints.api.audit_trail import REQUEST
+from notification_entrypoints.api.error_responses import error_response
 from notification_entrypoints.api.http.connections import peer_is_within
 from notification_entrypoints.api.http.content_negotiation import (
     LARGE,
     accepts_problem_details,
     compress,
 )
-from notification_entrypoints.api.problems import (
-    REQUEST_ID,
-    Problem,
-    RequestRefused,
-    error_response,
-)
+from notification_entrypoints.api.problems import REQUEST_ID, Problem, RequestRefused
 from notification_entrypoints.api.security.authorization import CALLER, is_administrator
 from notification_entrypoints.bootstrap.application import Application
 from notification_entrypoints.config.parsers import is_loopback

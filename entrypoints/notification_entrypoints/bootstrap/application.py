@@ -162,21 +162,17 @@ async def open_application(
     """Open storage and sender, begin to dispatch, and end it all in the opposite order."""
     async with AsyncExitStack() as stack:
         runtime = await _open_runtime(stack, await unwrap_secrets(settings), metrics, overrides)
-        settings, clock, ids = runtime.settings, runtime.clock, runtime.ids
-        storage = runtime.storage
-        dispatcher = await stack.enter_async_context(
-            _open_dispatcher(runtime) if overrides.dispatches else nullcontext()
-        )
+        settings, storage, clock = runtime.settings, runtime.storage, runtime.clock
+        ids, tracer = runtime.ids, runtime.attempts.tracer
+        opening_dispatcher = _open_dispatcher(runtime) if overrides.dispatches else nullcontext()
+        dispatcher = await stack.enter_async_context(opening_dispatcher)
         ingests = await _open_ingests(stack, runtime, dispatcher)
         environments = _open_environments(stack, runtime, overrides.directory)
         # Without a dispatcher here, the dispatching process sees the change at its next poll.
-        on_webhooks_changed = dispatcher.on_webhooks_changed if dispatcher else lambda _: None
-        webhook_tester = _webhook_tester(runtime)
-        stack.push_async_callback(_within, runtime.deadline, webhook_tester.drain)
+        on_change = dispatcher.on_webhooks_changed if dispatcher else lambda _: None
         stored_keys = StoredKeys(storage.api_keys, clock)
         opening_credentials = open_credentials(settings, stored_keys, clock)
         credentials = await stack.enter_async_context(opening_credentials)
-        tracer = runtime.attempts.tracer
         validation = data_validation(settings, storage.history, metrics)
         yield Application(
             settings=settings,
@@ -187,18 +183,16 @@ async def open_application(
             storage=storage,
             webhooks=WebhookService(
                 *(storage.webhooks, clock, ids, webhook_rules(settings)),
-                *(environments, runtime.filters, on_webhooks_changed),
+                *(environments, runtime.filters, on_change),
             ),
-            webhook_tester=webhook_tester,
+            webhook_tester=_open_webhook_tester(stack, runtime),
             filter_trials=FilterTrials(storage.history, storage.webhooks, runtime.filters),
-            signing_secrets=SigningSecretService(
-                storage.webhooks, clock, ids, _secret, on_webhooks_changed
-            ),
+            signing_secrets=SigningSecretService(storage.webhooks, clock, ids, _secret, on_change),
             signing_keys=SigningKeyService(
                 storage.signing_keys, runtime.key_cache, environments, clock, _secret
             ),
             replays=_replays(runtime, dispatcher),
-            erasures=ErasureService(storage.erasures, clock, on_webhooks_changed),
+            erasures=ErasureService(storage.erasures, clock, on_change),
             api_keys=ApiKeyService(storage.api_keys, clock, ids, _secret, stored_keys.invalidate),
             portal_sessions=portal_sessions(storage, environments.require, clock, ids),
             console_sessions=console_sessions(settings, storage, clock, ids, credentials),
@@ -306,8 +300,8 @@ async def _open_ingests(
     return ingests
 
 
-def _webhook_tester(runtime: Runtime) -> WebhookTester:
-    return WebhookTester(
+def _open_webhook_tester(stack: AsyncExitStack, runtime: Runtime) -> WebhookTester:
+    tester = WebhookTester(
         store=runtime.storage.webhook_tests,
         webhooks=runtime.storage.webhooks,
         key_cache=runtime.key_cache,
@@ -318,6 +312,8 @@ def _webhook_tester(runtime: Runtime) -> WebhookTester:
         catalogues=event_catalogues(runtime.settings),
         lease=runtime.settings.webhooks.lease,
     )
+    stack.push_async_callback(_within, runtime.deadline, tester.drain)
+    return tester
 
 
 def _replays(runtime: Runtime, dispatcher: Dispatcher | None) -> ReplayService:

@@ -13,9 +13,10 @@ from yarl import URL
 from notification_core.errors import InvalidInput, NotificationError
 from notification_core.model.caller import Caller
 from notification_entrypoints.api.endpoint import Endpoint
+from notification_entrypoints.api.error_responses import message_of
 from notification_entrypoints.api.http.requests import RequestHead
 from notification_entrypoints.api.idempotency import HEADER as IDEMPOTENCY_KEY
-from notification_entrypoints.api.problems import RequestRefused, message_of, problem_of
+from notification_entrypoints.api.problems import RequestRefused, problem_of
 
 _SERVER_ERROR = 500
 

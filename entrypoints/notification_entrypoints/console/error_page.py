@@ -8,7 +8,8 @@ from aiohttp import hdrs, web
 
 from notification_core.errors import PortalCodeRefused, SessionEnded
 from notification_entrypoints.api.audit_trail import REQUEST
-from notification_entrypoints.api.problems import Problem, error_response, problem_of
+from notification_entrypoints.api.error_responses import error_response
+from notification_entrypoints.api.problems import Problem, problem_of
 from notification_entrypoints.console.cookies import forget_tokens
 from notification_entrypoints.console.rendering import html_response
 from notification_entrypoints.console.theme import THEME

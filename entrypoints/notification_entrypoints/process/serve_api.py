@@ -16,8 +16,9 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import ContentEncodingError
 
 from notification_entrypoints.api.app import api_app, api_callers
+from notification_entrypoints.api.error_responses import error_response
 from notification_entrypoints.api.http.connections import ConnectionLimit
-from notification_entrypoints.api.problems import Problem, RequestRefused, error_response
+from notification_entrypoints.api.problems import Problem, RequestRefused
 from notification_entrypoints.bootstrap.application import Application
 from notification_entrypoints.config.parsers import Authentication
 from notification_entrypoints.console.app import add_console
