@@ -129,7 +129,7 @@ class EventNotFound(NotificationError, LookupError):
     """No such event in this environment."""
 
     def __init__(self, event_id: str) -> None:
-        super().__init__(f"This environment has no event {event_id!r}.")
+        super().__init__("There is no such event in this environment.")
         self.event_id = event_id
 
 

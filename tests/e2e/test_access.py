@@ -95,4 +95,4 @@ async def test_an_api_that_all_could_call_is_not_started(tmp_path: Path) -> None
     await up.spawn()
     assert await up.ended() == 7
     assert "API_AUTH must be set" in up.said()
-    assert "none or api_key or jwt" in up.said()
+    assert "a comma list of none, api_key, jwt" in up.said()
