@@ -15,11 +15,7 @@ from attrs import evolve, field, frozen
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from cattrs.preconf.msgspec import MsgspecJsonConverter, make_converter
 
-from notification_adapters.delivery_fields import (
-    milliseconds,
-    register_class,
-    register_deliveries,
-)
+from notification_adapters.delivery_fields import milliseconds, register_class, register_deliveries
 from notification_adapters.event_formats.validation import instant
 from notification_core.access.api_keys import ApiKeyDraft, IssuedApiKey
 from notification_core.model.api_key import ApiKey, KeyState
@@ -29,11 +25,7 @@ from notification_core.model.custom_headers import masked, without_secrets
 from notification_core.model.durations import format_duration, parse_duration
 from notification_core.model.erasure import Erasure
 from notification_core.model.event_types import EventType
-from notification_core.model.read_models import (
-    Activity,
-    LastAttempt,
-    WebhookView,
-)
+from notification_core.model.read_models import Activity, LastAttempt, WebhookView
 from notification_core.model.replay import Replay
 from notification_core.model.request_records import AuditEntry
 from notification_core.model.retry_overrides import RetryOverrides

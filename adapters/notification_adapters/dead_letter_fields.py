@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 from notification_core.ingest.dead_letters import ReplayedLetter
 from notification_core.model.event import timestamp_of
-from notification_core.model.message import Headers
 from notification_core.ports.dead_letters import DeadLetterSummary, StoredDeadLetter
 
 Fields = Mapping[str, object]
@@ -28,17 +27,12 @@ def dead_letter_fields(stored: StoredDeadLetter) -> Fields:
     """Return a dead letter with its message; a header may come more than once, or have no value."""
     message = stored.dead_letter.message
     return {
-        "letter_id": stored.letter_id,
-        "stored_at": timestamp_of(stored.stored_at),
-        "topic": message.topic,
-        "partition": message.partition,
-        "offset": message.offset,
-        "reason": stored.dead_letter.reason,
+        **summary_fields(stored.summary),
         "timestamp": message.timestamp,
-        "headers": _header_fields(message.headers),
+        "headers": [
+            {"name": name, **_present(value=_in_base64(value))} for name, value in message.headers
+        ],
         **_present(
-            key_size=_size(message.key),
-            value_size=_size(message.value),
             key=_in_base64(message.key),
             value=_in_base64(message.value),
             value_text=_text(message.value),
@@ -59,16 +53,8 @@ def replayed_fields(replayed: ReplayedLetter) -> Fields:
     }
 
 
-def _header_fields(headers: Headers) -> list[Fields]:
-    return [{"name": name, **_present(value=_in_base64(value))} for name, value in headers]
-
-
 def _in_base64(value: bytes | None) -> str | None:
     return None if value is None else b64encode(value).decode()
-
-
-def _size(value: bytes | None) -> int | None:
-    return None if value is None else len(value)
 
 
 def _text(value: bytes | None) -> str | None:

@@ -26,16 +26,16 @@ def register_deliveries(converter: MsgspecJsonConverter) -> None:
         body=override(unstruct_hook=lambda body: body.decode(errors="replace")),
         phases=override(omit=True),
     )
-    inmilliseconds = override(unstruct_hook=milliseconds)
+    in_milliseconds = override(unstruct_hook=milliseconds)
     register_class(
         converter,
         Phases,
         _cattrs_omit_if_default=True,
-        dns=inmilliseconds,
-        connect=inmilliseconds,
-        tls=inmilliseconds,
-        first_byte=inmilliseconds,
-        read=inmilliseconds,
+        dns=in_milliseconds,
+        connect=in_milliseconds,
+        tls=in_milliseconds,
+        first_byte=in_milliseconds,
+        read=in_milliseconds,
     )
     _register_attempts(converter)
     register_class(

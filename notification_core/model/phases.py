@@ -40,6 +40,9 @@ class Phases:
         return type(self)(first_byte=waited, read=self.read)
 
 
+OPENING: Final = frozenset({"dns", "connect", "tls"})
+"""The names of the phases that only a new connection has."""
+
 REUSED: Final = Phases()
 """The phases of nearly every request: on a reused connection, with its response in one piece.
 

@@ -19,6 +19,21 @@ class StoredDeadLetter:
     stored_at: datetime
     dead_letter: DeadLetter
 
+    @property
+    def summary(self) -> "DeadLetterSummary":
+        """The same without its bytes."""
+        message = self.dead_letter.message
+        return DeadLetterSummary(
+            letter_id=self.letter_id,
+            stored_at=self.stored_at,
+            topic=message.topic,
+            partition=message.partition,
+            offset=message.offset,
+            reason=self.dead_letter.reason,
+            key_size=None if message.key is None else len(message.key),
+            value_size=None if message.value is None else len(message.value),
+        )
+
 
 @frozen
 class DeadLetterSummary:

@@ -19,24 +19,11 @@ class MemoryDeadLetters(DeadLetters):
         """Return dead letters by falling ``letter_id``, those below ``before`` only."""
         newest_first = sorted(self._state.dead_letters, reverse=True)
         older = (letter_id for letter_id in newest_first if before is None or letter_id < before)
-        return [_summary(self._state.dead_letters[letter_id]) for letter_id in islice(older, limit)]
+        letters = (self._state.dead_letters[letter_id] for letter_id in islice(older, limit))
+        return [letter.summary for letter in letters]
 
     async def get(self, letter_id: UUID) -> StoredDeadLetter:
         """Return one dead letter."""
         if letter_id not in self._state.dead_letters:
             raise DeadLetterNotFound(letter_id)
         return self._state.dead_letters[letter_id]
-
-
-def _summary(stored: StoredDeadLetter) -> DeadLetterSummary:
-    message = stored.dead_letter.message
-    return DeadLetterSummary(
-        letter_id=stored.letter_id,
-        stored_at=stored.stored_at,
-        topic=message.topic,
-        partition=message.partition,
-        offset=message.offset,
-        reason=stored.dead_letter.reason,
-        key_size=None if message.key is None else len(message.key),
-        value_size=None if message.value is None else len(message.value),
-    )

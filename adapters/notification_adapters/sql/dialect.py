@@ -176,6 +176,9 @@ class StatisticsRow(NamedTuple):
     figures: bytes
 
 
+COUNTED: Final = StatisticsRow._fields[5:]
+"""The columns of what is counted, of both tables of statistics."""
+
 MAX_FIGURES: Final = 1_500
 """Figures that are longer are compacted, to a few hundred bytes.
 

@@ -207,6 +207,22 @@ attempts = sa.Table(
     ),
 )
 
+
+def _counted() -> Sequence[sa.Column[Any]]:
+    """Return the columns of what is counted: a table has columns of its own."""
+    return [
+        sa.Column("attempts_succeeded", sa.Integer, nullable=False),
+        sa.Column("attempts_failed", sa.Integer, nullable=False),
+        sa.Column("attempts_interrupted", sa.Integer, nullable=False),
+        sa.Column("deliveries_succeeded", sa.Integer, nullable=False),
+        sa.Column("deliveries_failed", sa.Integer, nullable=False),
+        sa.Column("deliveries_skipped", sa.Integer, nullable=False),
+        sa.Column("deliveries_cancelled", sa.Integer, nullable=False),
+        # Histograms and errors: statistics_encoding says how.
+        sa.Column("figures", sa.LargeBinary, nullable=False),
+    ]
+
+
 statistics = sa.Table(
     "statistics",
     metadata,
@@ -218,15 +234,7 @@ statistics = sa.Table(
     # for another (see StatisticsWriters). The nil UUID has what was merged.
     sa.Column("writer", sa.Uuid, primary_key=True),
     sa.Column("minutes", sa.SmallInteger, nullable=False),
-    sa.Column("attempts_succeeded", sa.Integer, nullable=False),
-    sa.Column("attempts_failed", sa.Integer, nullable=False),
-    sa.Column("attempts_interrupted", sa.Integer, nullable=False),
-    sa.Column("deliveries_succeeded", sa.Integer, nullable=False),
-    sa.Column("deliveries_failed", sa.Integer, nullable=False),
-    sa.Column("deliveries_skipped", sa.Integer, nullable=False),
-    sa.Column("deliveries_cancelled", sa.Integer, nullable=False),
-    # Histograms and errors: statistics_encoding says how.
-    sa.Column("figures", sa.LargeBinary, nullable=False),
+    *_counted(),
     sa.Index("statistics_age", "minutes", "bucket_start"),
 )
 
@@ -240,14 +248,7 @@ statistics_minutes = sa.Table(
     sa.Column("bucket_start", Instant, primary_key=True),
     # Another one for each transaction that merges.
     sa.Column("writer", sa.Uuid, primary_key=True),
-    sa.Column("attempts_succeeded", sa.Integer, nullable=False),
-    sa.Column("attempts_failed", sa.Integer, nullable=False),
-    sa.Column("attempts_interrupted", sa.Integer, nullable=False),
-    sa.Column("deliveries_succeeded", sa.Integer, nullable=False),
-    sa.Column("deliveries_failed", sa.Integer, nullable=False),
-    sa.Column("deliveries_skipped", sa.Integer, nullable=False),
-    sa.Column("deliveries_cancelled", sa.Integer, nullable=False),
-    sa.Column("figures", sa.LargeBinary, nullable=False),
+    *_counted(),
     sa.Index("statistics_minutes_age", "bucket_start"),
 )
 

@@ -6,11 +6,11 @@ from contextlib import suppress
 import msgspec
 from rich.text import Text
 
+from notification_core.model.phases import OPENING
 from notification_entrypoints.cli.tables import plain, printable
 from notification_entrypoints.cli.terminal import output, style
 
 _INDENT = "  "
-_OF_OPENING = {"dns", "connect", "tls"}
 _STYLES = {"succeeded": "green", "failed": "red", "interrupted": "yellow"}
 
 
@@ -69,7 +69,7 @@ def print_attempt(fields: Mapping[str, object]) -> None:
 
 def _phases(phases: Mapping[str, float]) -> str:
     took = ", ".join(f"{printable(name)} {time:.1f} ms" for name, time in phases.items())
-    return took if _OF_OPENING & phases.keys() else f"{took} (connection reused)"
+    return took if OPENING & phases.keys() else f"{took} (connection reused)"
 
 
 def _print_content(message: _Message) -> None:

@@ -87,7 +87,7 @@ def _remember_debug(ctx: click.Context, _option: click.Parameter, debug: bool) -
     ctx.ensure_object(_Run).debug = debug
 
 
-class _Commands(Commands):
+class _LazyCommands(Commands):
     """Commands that are known by name and imported only when needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -118,7 +118,7 @@ _CLIENT_VARIABLES = {
 }
 
 
-@click.group(PROGRAM, cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(PROGRAM, cls=_LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--debug",
     is_flag=True,

@@ -6,6 +6,7 @@ from typing import Any, Final
 from attrs import frozen
 from markupsafe import Markup
 
+from notification_core.model.phases import OPENING
 from notification_entrypoints.console.charts import WaterfallBar, waterfall
 from notification_entrypoints.console.rendering import milliseconds
 
@@ -16,7 +17,6 @@ _LABELS: Final = {
     "first_byte": "First byte",
     "read": "Reading",
 }
-_OF_OPENING: Final = {"dns", "connect", "tls"}
 _EXACT_BELOW: Final = 100
 
 
@@ -51,7 +51,7 @@ def phase_figures(attempt: Mapping[str, Any]) -> PhaseFigures | None:
 
 
 def _connection_of(phases: Mapping[str, float]) -> str:
-    if not _OF_OPENING & phases.keys():
+    if not OPENING & phases.keys():
         return "Connection reused: there was nothing to look up or to connect to."
     is_open = "first_byte" in phases
     return "A new connection was opened." if is_open else "The connection could not be opened."

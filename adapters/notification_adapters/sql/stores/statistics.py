@@ -11,6 +11,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from notification_adapters.sql.database import Database
+from notification_adapters.sql.dialect import COUNTED
 from notification_adapters.sql.tables import statistics, statistics_minutes, webhooks
 from notification_core.errors import Detail, InvalidPeriod
 from notification_core.model.delivery import AttemptOutcome, DeliveryState
@@ -26,11 +27,6 @@ from notification_core.ports.statistics import (
 _WEBHOOKS_AT_ONCE: Final = 50
 
 _s, _m, _w = statistics.c, statistics_minutes.c, webhooks.c
-_COUNTED: Final = (
-    *("attempts_succeeded", "attempts_failed", "attempts_interrupted"),
-    *("deliveries_succeeded", "deliveries_failed", "deliveries_skipped", "deliveries_cancelled"),
-    "figures",
-)
 _OUTCOMES: Final = (
     AttemptOutcome.SUCCEEDED,
     AttemptOutcome.FAILED,
@@ -106,7 +102,7 @@ class SqlStatisticsStore(StatisticsStore):
     async def _ranked(
         self, since: datetime, limit: int, *, by_failures: bool
     ) -> Sequence[WebhookAttempts]:
-        ended = "webhook_id", "environment_id", "bucket_start", *_COUNTED[:2]
+        ended = "webhook_id", "environment_id", "bucket_start", *COUNTED[:2]
         of_both = sa.union_all(
             sa.select(*(_s[name] for name in ended)).where(_NOT_MERGED, _s.bucket_start >= since),
             sa.select(*(_m[name] for name in ended)).where(_m.bucket_start >= since),
@@ -149,7 +145,7 @@ def _found(
 ) -> sa.Select[Any]:
     """Return the query for what a table has of some webhooks within a period."""
     columns = table.c
-    counted = (columns[name] for name in _COUNTED)
+    counted = (columns[name] for name in COUNTED)
     return sa.select(columns.webhook_id, columns.bucket_start, *counted).where(
         columns.webhook_id.in_(webhook_ids),
         columns.environment_id == environment_id,

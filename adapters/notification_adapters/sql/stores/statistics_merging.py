@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notification_adapters.sql.database import Database
-from notification_adapters.sql.dialect import StatisticsRow
+from notification_adapters.sql.dialect import COUNTED, StatisticsRow
 from notification_adapters.sql.tables import ERASING, erasures, statistics, statistics_minutes
 from notification_core.model.statistics import HOUR, BucketSize
 from notification_core.model.statistics_encoding import compact
@@ -25,7 +25,6 @@ _MERGED: Final = UUID(int=0)
 _MINUTE, _HOUR = 1, 60
 _s = statistics.c
 _KEY: Final = ("webhook_id", "environment_id", "bucket_start", "writer")
-_COUNTED: Final = tuple(_s[name] for name in StatisticsRow._fields[5:])
 
 # What an erasure has passed must not come back.
 _ERASED: Final = sa.select(erasures.c.environment_id).where(ERASING)
@@ -98,7 +97,7 @@ def _add_up(
     """Return the sums of rows by webhook, sorted by their keys."""
     by_webhook: Mapping[tuple[UUID, UUID], list[Sequence[Any]]] = defaultdict(list)
     for row in rows:
-        counted = [getattr(row, column.name) for column in _COUNTED]
+        counted = [getattr(row, name) for name in COUNTED]
         by_webhook[row.webhook_id, row.environment_id].append(counted)
     added = []
     for key, of_webhook in sorted(by_webhook.items()):
