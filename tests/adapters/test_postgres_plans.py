@@ -97,6 +97,18 @@ UPDATE pg_class SET reltuples = -1, relpages = 0
 WHERE relname IN ('events', 'deliveries', 'attempts');
 UPDATE pg_class SET reltuples = 0, relpages = 1 WHERE relname IN (SELECT name FROM indexes);
 """  # noqa: S608 - the values are the test's
+_SHORT_LOG = f"""
+INSERT INTO webhooks (webhook_id, environment_id, name, url, method, events, version, created_at,
+  updated_at, ordered)
+VALUES ('{LOGGED}', '{ENVIRONMENT}', 'n', 'https://a.b/', 'post', '["job-created"]', 1, '{BEGAN}',
+  '{BEGAN}', false);
+INSERT INTO attempts (log_id, environment_id, webhook_id, delivery_id, event_id, event_type,
+  attempt, outcome, started_at)
+SELECT ('{str(earliest_id(BEGAN))[:13]}-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid,
+  '{ENVIRONMENT}', '{LOGGED}', ('00000000-0000-7000-9000-' || lpad(to_hex(n), 12, '0'))::uuid,
+  'e-1', 'job-created', 1, 'succeeded', '{BEGAN}'
+FROM generate_series(1, 50) AS n;
+"""  # noqa: S608 - the values are the test's
 _PAUSED = f"""
 INSERT INTO webhook_health (webhook_id, environment_id, failures, since, first_log_id,
   paused_at, pause_us, next_probe_at, fresh_probe_at)
@@ -310,6 +322,22 @@ async def test_what_webhooks_last_did_is_read_by_the_ends_of_the_log(
         # The thousand others may have been claimed from before.
         with reading_at_most(plans, 2_010):
             assert view in await storage.logs.webhooks(ENVIRONMENT)
+
+
+async def test_what_a_webhook_last_did_is_read_by_the_end_of_a_short_log_too(
+    postgres: PostgresServer,
+) -> None:
+    require(await _can_explain(postgres), HOW_TO_GET_IT)
+    clock = SystemClock()
+    with explained() as plans:
+        async with postgres.database(changed=_SHORT_LOG) as database:
+            server = evolve(postgres.server(database), pool_size=1)
+            async with open_postgres(server, CIPHER, clock, IdGenerator(clock)) as storage:
+                for _ in range(TIMES):
+                    with reading_at_most(plans, 2):
+                        (view,) = await storage.logs.webhooks(ENVIRONMENT, LOGGED)
+                    assert view.activity.last_triggered
+                    assert not view.activity.last_errored
 
 
 async def test_the_errors_of_a_log_are_found_without_its_successes(

@@ -59,23 +59,29 @@ class CompiledStatement:
         return [*map(self.make_row, zip(*columns, strict=True))]
 
 
-class Statement:
-    """A statement whose values are ``sa.bindparam(name)``; made once, as a constant of a module."""
+_Constructed = sa.Select[Any] | sa.CompoundSelect[Any] | sa.Insert | sa.Update
 
-    def __init__(
-        self, statement: sa.Select[Any] | sa.CompoundSelect[Any] | sa.Insert | sa.Update
-    ) -> None:
+
+class Statement:
+    """A statement whose values are ``sa.bindparam(name)``; made once, as a constant of a module.
+
+    ``postgresql`` is the same in words that SQLite does not have: with its columns and values.
+    """
+
+    def __init__(self, statement: _Constructed, *, postgresql: _Constructed | None = None) -> None:
         self._statement = statement
+        self._postgresql = statement if postgresql is None else postgresql
         self._compiled: dict[str, CompiledStatement] = {}
 
     def compiled(self, dialect: sa.Dialect) -> CompiledStatement:
         """Return it in the SQL of an engine."""
         if (known := self._compiled.get(dialect.name)) is not None:
             return known
-        compiled = self._statement.compile(dialect=dialect)
+        statement = self._postgresql if dialect.name == "postgresql" else self._statement
+        compiled = statement.compile(dialect=dialect)
         assert isinstance(compiled, sa.sql.compiler.SQLCompiler)  # noqa: S101 - for the type checker
         # What writes gives no rows.
-        columns = [*getattr(self._statement, "selected_columns", ())]
+        columns = [*getattr(statement, "selected_columns", ())]
         converters = [_converter(column.type, dialect) for column in columns]
         row: Any = namedtuple("Row", [str(column.key) for column in columns])  # type: ignore[misc]  # noqa: PYI024 - the names are the statement's
         self._compiled[dialect.name] = made = CompiledStatement(

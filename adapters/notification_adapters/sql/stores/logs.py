@@ -1,6 +1,6 @@
 """The log store on SQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -143,31 +143,28 @@ _HEALTH = [column for column in webhook_health.c if column.name not in _w]
 
 def _views(*conditions: sa.ColumnElement[bool]) -> Statement:
     """Return what reads webhooks, each with the latest of its attempts, found by the indexes."""
+    return Statement(
+        _views_with(_joined_newest, conditions),
+        # The other reads the whole log of a webhook while the planner has no statistics of it.
+        postgresql=_views_with(_lateral_newest, conditions),
+    )
+
+
+def _views_with(
+    newest: Callable[[str, sa.ColumnElement[bool]], tuple[sa.FromClause, sa.ColumnElement[bool]]],
+    conditions: Sequence[sa.ColumnElement[bool]],
+) -> sa.Select[Any]:
     columns: list[sa.ColumnElement[Any]] = [*_w]
     found: sa.FromClause = webhooks
     for name, condition in (("last", sa.true()), ("last_error", _NOT_SUCCEEDED)):
-        newest = (
-            sa.select(_a.log_id)
-            .where(_a.webhook_id == _w.webhook_id, _a.environment_id == _w.environment_id)
-            .where(condition)
-            .order_by(_a.log_id.desc())
-            .limit(1)
-            .correlate(webhooks)
-            .scalar_subquery()
-        )
-        latest = attempts.alias(name)
-        same = sa.and_(
-            latest.c.webhook_id == _w.webhook_id,
-            latest.c.log_id == newest,
-            latest.c.environment_id == _w.environment_id,
-        )
+        latest, same = newest(name, condition)
         found = found.outerjoin(latest, same)
         columns += [latest.c[column].label(f"{name}_{column}") for column in _OF_LAST]
     same = sa.and_(
         webhook_health.c.webhook_id == _w.webhook_id,
         webhook_health.c.environment_id == _w.environment_id,
     )
-    return Statement(
+    return (
         sa.select(*columns, *_HEALTH)
         .select_from(found.outerjoin(webhook_health, same))
         .where(
@@ -176,6 +173,39 @@ def _views(*conditions: sa.ColumnElement[bool]) -> Statement:
             *conditions,
         )
         .order_by(_w.created_at, _w.webhook_id)
+    )
+
+
+def _joined_newest(
+    name: str, condition: sa.ColumnElement[bool]
+) -> tuple[sa.FromClause, sa.ColumnElement[bool]]:
+    """Return the attempts, and which one is the newest of a webhook that meets a condition."""
+    latest = attempts.alias(name)
+    newest = _newest_of_each(condition, _a.log_id).correlate(webhooks).scalar_subquery()
+    return latest, sa.and_(
+        latest.c.webhook_id == _w.webhook_id,
+        latest.c.log_id == newest,
+        latest.c.environment_id == _w.environment_id,
+    )
+
+
+def _lateral_newest(
+    name: str, condition: sa.ColumnElement[bool]
+) -> tuple[sa.FromClause, sa.ColumnElement[bool]]:
+    """Return the same as a row for each webhook."""
+    newest = _newest_of_each(condition, *(_a[column] for column in _OF_LAST))
+    return newest.lateral(name), sa.true()
+
+
+def _newest_of_each(
+    condition: sa.ColumnElement[bool], *columns: sa.ColumnElement[Any]
+) -> sa.Select[Any]:
+    return (
+        sa.select(*columns)
+        .where(_a.webhook_id == _w.webhook_id, _a.environment_id == _w.environment_id)
+        .where(condition)
+        .order_by(_a.log_id.desc())
+        .limit(1)
     )
 
 
