@@ -57,7 +57,7 @@ def print_attempt(fields: Mapping[str, object]) -> None:
     if attempt.phases_ms:
         console.print(Text(f"{_INDENT}Phases    {_phases(attempt.phases_ms)}"))
     if attempt.next_attempt_at:
-        console.print(Text(f"{_INDENT}Retry at  {style().time(attempt.next_attempt_at)}"))
+        console.print(Text(f"{_INDENT}Retry due {style().time(attempt.next_attempt_at)}"))
     if request := attempt.request:
         method, url = printable(request.method.upper()), printable(request.url)
         console.print(Text(f"{_INDENT}Request   {method} {url}"))
