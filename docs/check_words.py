@@ -68,7 +68,7 @@ PATTERN = re.compile(  # A line may end within a phrase.
     re.IGNORECASE,
 )
 BETTER = tuple(WORDS.values())
-GENERATED = re.compile(r"<!-- figures -->.*<!-- end of figures -->", re.DOTALL)
+GENERATED = re.compile(r"<!-- (figures|summary) -->.*?<!-- end of \1 -->", re.DOTALL)
 NAMES = re.compile(
     r"^\| Before \|.*?\n\n|```.*?```|``[^`\n]*``|`[^`\n]*`|\]\([^)]*\)|<[^>\s]+>|\"[^\"\n]{0,80}\"",
     re.DOTALL | re.MULTILINE,

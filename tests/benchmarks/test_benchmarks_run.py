@@ -10,7 +10,7 @@ import pytest
 
 from tests.benchmarks.between import between
 from tests.benchmarks.figures import Figures, Goal, read, write
-from tests.benchmarks.page import CHARTS, drawn, section
+from tests.benchmarks.page import CHARTS, drawn, section, written
 from tests.benchmarks.report import comparison, table
 from tests.benchmarks.scenarios import SCENARIOS
 from tests.conftest import require
@@ -32,6 +32,11 @@ def bench(*arguments: str) -> str:
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
+
+
+def test_the_page_says_what_was_recorded() -> None:
+    for path, text in written().items():
+        assert path.read_text() == text, f"run python -m tests.benchmarks.page: {path}"
 
 
 def test_all_scenarios_are_listed() -> None:
