@@ -1,6 +1,6 @@
 """``python -m tests.deployment``: the files of deploy/ are what their tools take.
 
-The Dockerfile and the manifests are validated by hadolint and kubernetes-validate, the unit by
+The Dockerfiles and the manifests are validated by hadolint and kubernetes-validate, the unit by
 systemd where it is installed. No container engine is needed: the steps of the image are run in a
 folder, and its command as somebody else than root, without HOME, on a root that is read-only. Ends
 with 1 where anything of that fails.
@@ -30,7 +30,8 @@ _USER: Final = "10001"
 
 def main() -> None:
     """Validate all, and run the image's command."""
-    _run([PROGRAMS / "hadolint", DEPLOY / "container/Dockerfile"])
+    for image in sorted((DEPLOY / "container").glob("*Dockerfile")):
+        _run([PROGRAMS / "hadolint", image])
     for manifest in sorted((DEPLOY / "kubernetes").glob("*.yaml")):
         if manifest.name != "kustomization.yaml":  # no resource of a cluster
             _run([PROGRAMS / "kubernetes-validate", "--strict", "--quiet", manifest])
