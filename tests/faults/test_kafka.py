@@ -52,7 +52,7 @@ async def test_kills_lose_nothing_and_poison_goes_to_its_topic(
         assert await consumer.terminate(15) == 0
 
 
-@pytest.mark.experiment(25, "every kind of poison in Kafka")
+@pytest.mark.experiment(25, "every kind of poison message in Kafka")
 @postgres_when_long
 async def test_every_kind_of_poison_is_a_dead_letter_and_its_neighbours_are_delivered(
     experiment: Experiment, place: Place, kafka: Kafka
@@ -79,7 +79,9 @@ async def test_every_kind_of_poison_is_a_dead_letter_and_its_neighbours_are_deli
             "stored=kill",
             20,
             id="stored",
-            marks=pytest.mark.experiment(2, "killed after the storage's commit, not the offset's"),
+            marks=pytest.mark.experiment(
+                2, "killed after the storage's commit, before the offset's"
+            ),
         ),
     ],
 )
@@ -100,7 +102,7 @@ async def test_killed_on_either_side_of_the_storages_commit_it_reads_again_and_s
         assert run.requests == len(values)
 
 
-@pytest.mark.experiment(9, "a consumer told to stop under load")
+@pytest.mark.experiment(9, "a consumer stopped by SIGTERM under load")
 @postgres_when_long
 async def test_told_to_stop_under_load_it_leaves_no_attempt_interrupted(
     experiment: Experiment, place: Place, kafka: Kafka
@@ -109,7 +111,7 @@ async def test_told_to_stop_under_load_it_leaves_no_attempt_interrupted(
 
 
 @pytest.mark.long
-@pytest.mark.experiment(9, "a consumer's two workers told to stop under load")
+@pytest.mark.experiment(9, "a consumer's two workers stopped by SIGTERM under load")
 async def test_two_workers_told_to_stop_under_load_leave_no_attempt_interrupted(
     experiment: Experiment, postgres: PostgresServer, kafka: Kafka
 ) -> None:
@@ -137,7 +139,7 @@ async def stop_under_load(
         assert run.requests == len(run.account.published)
 
 
-@pytest.mark.experiment(15, "the brokers away, and back")
+@pytest.mark.experiment(15, "the brokers unavailable, and back")
 @postgres_when_long
 async def test_without_brokers_it_stays_and_says_so_and_its_end_does_not_wait_for_them(
     experiment: Experiment, place: Place, kafka: Kafka, broker: Broker

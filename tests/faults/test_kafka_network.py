@@ -61,7 +61,7 @@ async def they_are_far_away(proxy: Proxy, _: Random) -> None:
     proxy.delay = 0
 
 
-async def all_is_swallowed(proxy: Proxy, _: Random) -> None:
+async def packets_are_dropped(proxy: Proxy, _: Random) -> None:
     proxy.swallow()
     await asyncio.sleep(10)
     proxy.pass_on()
@@ -73,7 +73,7 @@ FAULTS = (
     connections_are_half_closed,
     they_refuse_for_a_minute,
     they_are_far_away,
-    all_is_swallowed,
+    packets_are_dropped,
 )
 
 

@@ -45,7 +45,7 @@ def errors(stored: Stored, webhook_id: str) -> Counter[str | None]:
     return Counter(one.error for one in stored.attempts if one.delivery_id in ours)
 
 
-@pytest.mark.experiment(5, "receivers' answers are lost on the way, or trickle")
+@pytest.mark.experiment(5, "receivers' responses are lost, or trickle")
 async def test_a_response_that_is_lost_is_a_failed_attempt_and_the_next_one_arrives(
     experiment: Experiment,
 ) -> None:
@@ -78,7 +78,7 @@ async def test_a_response_that_is_lost_is_a_failed_attempt_and_the_next_one_arri
 
 
 @pytest.mark.long
-@pytest.mark.experiment(26, "publishers do not hear the answer and publish again")
+@pytest.mark.experiment(26, "publishers lose the response and publish again")
 @pytest.mark.parametrize("loss", [Loss.RESET, Loss.END], ids=["reset", "end"])
 async def test_a_publisher_that_hears_no_response_publishes_again_and_nothing_is_duplicated(
     experiment: Experiment, place: Place, loss: Loss

@@ -64,9 +64,13 @@ MOMENTS = [
         pytest.mark.long,
     ),
     moment(4, "killed after the claim", Moment("claimed", IN_FLIGHT, fails_at_first=True)),
-    moment(4, "killed once begun, before it connects", Moment("connecting", IN_FLIGHT)),
-    moment(6, "killed after the answer, before it is written", Moment("answered", 5, 5)),
-    moment(7, "killed during the writing of a result", Moment("ending", 5, 5), pytest.mark.long),
+    moment(
+        4,
+        "killed after the attempt was stored, before it connects",
+        Moment("connecting", IN_FLIGHT),
+    ),
+    moment(6, "killed after the response, before the result is written", Moment("answered", 5, 5)),
+    moment(7, "killed while a result is written", Moment("ending", 5, 5), pytest.mark.long),
     moment(7, "killed once the end is committed", Moment("finished", 5, 5), pytest.mark.long),
 ]
 
@@ -91,7 +95,7 @@ async def test_killed_at_this_moment_it_loses_nothing(
 
 @postgres_when_long
 @pytest.mark.parametrize("at", ["beginning", "begun", "answered"])
-@pytest.mark.experiment(8, "killed during a bulk that waits in its memory")
+@pytest.mark.experiment(8, "killed while a bulk is prefetched")
 async def test_killed_during_a_bulk_it_logs_no_interruption_of_what_only_waited(
     experiment: Experiment, place: Place, at: str
 ) -> None:
@@ -108,7 +112,7 @@ async def test_killed_during_a_bulk_it_logs_no_interruption_of_what_only_waited(
 
 
 @postgres_when_long
-@pytest.mark.experiment(5, "killed while the requests are out")
+@pytest.mark.experiment(5, "killed while requests are in flight")
 async def test_killed_while_requests_are_out_it_repeats_each_of_them_at_most_once(
     experiment: Experiment, place: Place
 ) -> None:

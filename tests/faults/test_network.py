@@ -102,7 +102,7 @@ async def it_trickles(proxy: Proxy, _: Random) -> None:
     proxy.rate = None
 
 
-async def all_is_swallowed(proxy: Proxy, _: Random) -> None:
+async def packets_are_dropped(proxy: Proxy, _: Random) -> None:
     proxy.swallow()
     await asyncio.sleep(6)
     proxy.pass_on()
@@ -116,7 +116,7 @@ FAULTS = (
     it_refuses_for_a_minute,
     it_is_far_away,
     it_trickles,
-    all_is_swallowed,
+    packets_are_dropped,
 )
 
 

@@ -31,7 +31,7 @@ AT_ONCE = 5.0  # told once, it would wait for its receiver for twice as long
 HEEDED_WITHIN = timedelta(milliseconds=100)
 
 
-@pytest.mark.experiment(9, "told to stop under load")
+@pytest.mark.experiment(9, "stopped by SIGTERM under load")
 @postgres_when_long
 async def test_a_stop_under_load_cuts_nothing_off(experiment: Experiment, place: Place) -> None:
     accounts = Accounts()

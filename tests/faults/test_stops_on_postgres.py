@@ -38,7 +38,7 @@ def stopped_at(up: Up) -> Sequence[datetime]:
     return [datetime.fromisoformat(at) for at in told]
 
 
-@pytest.mark.experiment(9, "two workers told to stop under load")
+@pytest.mark.experiment(9, "two workers stopped by SIGTERM under load")
 async def test_a_stop_of_two_workers_under_load_cuts_nothing_off(
     experiment: Experiment, postgres: PostgresServer
 ) -> None:

@@ -115,7 +115,7 @@ async def test_a_server_that_is_read_only_makes_publishes_fail_and_is_found_agai
     experiment.judge(history)
 
 
-@pytest.mark.experiment(23, "the disk is full, and is not any more")
+@pytest.mark.experiment(23, "the disk is full, then has space")
 async def test_a_full_disk_makes_publishes_fail_and_loses_nothing(
     experiment: Experiment, tmp_path: Path
 ) -> None:
